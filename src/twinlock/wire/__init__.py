@@ -1,0 +1,1 @@
+"""Declarations of binary fields: what each byte on the wire means, and nothing that acts on it."""
