@@ -1,0 +1,75 @@
+"""The encrypted payload of a container, as a device of its own.
+
+Every request becomes one native call of the cipher and one request below.
+Ciphertext is made in fresh memory, so a caller's data is never changed.
+"""
+
+from typing import Protocol
+
+from typing_extensions import Buffer
+
+from twinlock.block.device import BlockDevice
+from twinlock.units import SECTOR
+
+
+class Cipher(Protocol):
+    """What :class:`CryptDevice` needs of :class:`twinlock.native.SectorCipher`; tests have their own."""
+
+    def encrypt(self, data: Buffer, sector512: int) -> Buffer:
+        """The ciphertext of whole sectors, the first at ``sector512`` (in units of 512 bytes)."""
+
+    def decrypt(self, data: Buffer, sector512: int) -> Buffer:
+        """The plaintext of whole sectors."""
+
+    def close(self) -> None:
+        """Wipe the keys."""
+
+
+class CryptDevice(BlockDevice):
+    """``size`` bytes of payload that lie at ``payload_offset`` of ``lower``, in sectors of ``sector_size``.
+
+    Sectors are numbered from the start of the payload, in units of 512 bytes (as dm-crypt does).
+    """
+
+    def __init__(
+        self, lower: BlockDevice, cipher: Cipher, payload_offset: int, sector_size: int, size: int
+    ) -> None:
+        if payload_offset + size > lower.size:
+            raise ValueError(f"a payload of {size} bytes at {payload_offset} ends beyond {lower.size}")
+        if sector_size % lower.block_size or payload_offset % lower.block_size or size % sector_size:
+            raise ValueError(f"sectors of {sector_size} bytes do not fit blocks of {lower.block_size}")
+        self._lower = lower
+        self._cipher = cipher
+        self._start = payload_offset
+        self.block_size = sector_size
+        self.size = size
+
+    def read(self, offset: int, length: int) -> Buffer:
+        """``length`` decrypted bytes from ``offset``."""
+        self.check_range(offset, length)
+        return self._cipher.decrypt(self._lower.read(self._start + offset, length), offset // SECTOR)
+
+    def read_nowait(self, offset: int, length: int) -> Buffer | None:
+        """As :meth:`read`, but None if the lower device would wait."""
+        self.check_range(offset, length)
+        data = self._lower.read_nowait(self._start + offset, length)
+        return None if data is None else self._cipher.decrypt(data, offset // SECTOR)
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Encrypt ``data`` and store it at ``offset``."""
+        self.check_range(offset, memoryview(data).nbytes)
+        self._lower.write(self._start + offset, self._cipher.encrypt(data, offset // SECTOR))
+
+    def flush(self) -> None:
+        """As below."""
+        self._lower.flush()
+
+    def discard(self, offset: int, length: int) -> None:
+        """As below; what is read from there afterwards is noise."""
+        self.check_range(offset, length)
+        self._lower.discard(self._start + offset, length)
+
+    def close(self) -> None:
+        """Close the lower device and wipe the expanded keys."""
+        self._lower.close()
+        self._cipher.close()

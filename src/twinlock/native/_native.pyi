@@ -1,0 +1,26 @@
+"""The compiled module, as the wrappers see it: plain C functions and one FFI instance."""
+
+from typing import Any, Final
+
+from cffi import FFI
+
+ffi: Final[FFI]
+
+class _Library:
+    TL_XTS_PLAIN64: Final[int]
+    TL_CBC_ESSIV_SHA256: Final[int]
+    TL_DECRYPT: Final[int]
+    TL_ENCRYPT: Final[int]
+
+    def tl_key_memory_new(self, size: int) -> Any: ...
+    def tl_key_memory_free(self, memory: Any, size: int) -> None: ...
+    def tl_cipher_new(self, mode: int, key: Any, key_size: int, sector_size: int) -> Any: ...
+    def tl_cipher_free(self, cipher: Any) -> None: ...
+    def tl_cipher_run(
+        self, cipher: Any, direction: int, source: Any, result: Any, length: int, sector512: int
+    ) -> int: ...
+    def tl_last_error(self, text: Any, size: int) -> None: ...
+    def tl_make_undumpable(self) -> int: ...
+    def tl_is_dumpable(self) -> int: ...
+
+lib: Final[_Library]
