@@ -1,0 +1,79 @@
+"""Parameter data of single commands, in and out (SPC-4, SBC-3)."""
+
+from twinlock.wire.structure import Structure, bits, flag, structure, u8, u16, u32, u64
+
+
+@structure(size=8, section="SBC-3 READ CAPACITY (10) parameter data")
+class Capacity10(Structure):
+    """FFFFFFFFh: ask with READ CAPACITY (16)."""
+
+    last_logical_block_address: int = u32(0)
+    block_length: int = u32(4)
+
+
+@structure(size=32, section="SBC-3 READ CAPACITY (16) parameter data")
+class Capacity16(Structure):
+    """``physical_block_exponent``: 2 to this power logical blocks make a physical one, from LBA 0 on."""
+
+    last_logical_block_address: int = u64(0)
+    block_length: int = u32(8)
+    physical_block_exponent: int = bits(13, 3, 0)
+    provisioning_enabled: bool = flag(14, 7)
+    reads_zeros: bool = flag(14, 6, default=False)
+
+
+@structure(size=8, section="SPC-4 REPORT LUNS parameter data")
+class LunListHeader(Structure):
+    """LUNs of eight bytes follow; the length is theirs, in bytes."""
+
+    lun_list_length: int = u32(0)
+
+
+@structure(size=4, section="SPC-4 All_commands parameter data")
+class AllCommandsHeader(Structure):
+    """Command descriptors follow; the length is theirs, in bytes."""
+
+    command_data_length: int = u32(0)
+
+
+@structure(size=8, section="SPC-4 Command descriptor")
+class CommandDescriptor(Structure):
+    """One command that is served."""
+
+    opcode: int = u8(0)
+    service_action: int = u16(2)
+    timeouts_follow: bool = flag(5, 1)
+    service_action_valid: bool = flag(5, 0)
+    cdb_length: int = u16(6)
+
+
+@structure(size=12, section="SPC-4 Command timeouts descriptor")
+class CommandTimeouts(Structure):
+    """Zeros: no timeout is indicated."""
+
+    descriptor_length: int = u16(0, default=0x0A)
+
+
+@structure(size=4, section="SPC-4 One_command parameter data")
+class OneCommandHeader(Structure):
+    """CDB USAGE DATA of ``cdb_size`` bytes follows."""
+
+    timeouts_follow: bool = flag(1, 7, default=False)
+    support: int = bits(1, 2, 0)
+    cdb_size: int = u16(2, default=0)
+
+
+@structure(size=8, section="SBC-3 UNMAP parameter list")
+class UnmapHeader(Structure):
+    """UNMAP DATA LENGTH counts what follows it; the other length is that of the descriptors, in bytes."""
+
+    data_length: int = u16(0)
+    descriptor_data_length: int = u16(2)
+
+
+@structure(size=16, section="SBC-3 UNMAP block descriptor")
+class UnmapDescriptor(Structure):
+    """One range to unmap."""
+
+    logical_block_address: int = u64(0)
+    number_of_blocks: int = u32(8)
