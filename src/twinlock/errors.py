@@ -116,18 +116,11 @@ class TargetNameInvalid(TwinlockError):
     exit_code = 13
 
 
-class VolumeIsLocked(TwinlockError):
-    """The command needs an unlocked volume."""
-
-    sentence = "volume '{name}' is locked; unlock it with: twinlock unlock {name}"
-    exit_code = 14
-
-
 class WorkerFailed(TwinlockError):
     """The process that serves a volume ended, or does not answer."""
 
     sentence = "the worker of volume '{name}' failed ({reason}); its log is in {log}"
-    exit_code = 15
+    exit_code = 14
 
 
 # -- members and arrays: 20 to 39 -----------------------------------------------------------------

@@ -1,9 +1,12 @@
 """The tree of errors: each its own exit code and a sentence that says what to do."""
 
+import re
 import string
+from pathlib import Path
 
 import pytest
 
+from scripts.write_errors import PAGE, page
 from twinlock.errors import TwinlockError, rebuild
 
 KINDS = TwinlockError.__subclasses__()
@@ -27,3 +30,14 @@ def test_each_survives_a_socket(kind: type[TwinlockError]) -> None:
     assert type(again) is kind
     assert str(again) == str(error)
     assert all(str(value) in str(error) for value in fields(kind).values())
+
+
+def test_the_page_of_errors_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run scripts/write_errors.py"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_is_raised_by_some_test(kind: type[TwinlockError]) -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
+    name = kind.__name__
+    assert re.search(rf"raises\([^)]*\b{name}\b|errors\.{name}\b|, {name}\)|except {name}\b", tests)

@@ -9,6 +9,8 @@ from typing import Protocol
 from typing_extensions import Buffer
 
 from twinlock.block.device import BlockDevice
+from twinlock.block.section import Section
+from twinlock.errors import DeviceGone
 from twinlock.units import SECTOR
 
 
@@ -39,26 +41,30 @@ class CryptDevice(BlockDevice):
         if sector_size % lower.block_size or payload_offset % lower.block_size or size % sector_size:
             raise ValueError(f"sectors of {sector_size} bytes do not fit blocks of {lower.block_size}")
         self._lower = lower
+        self._payload = Section(lower, payload_offset, size)
         self._cipher = cipher
-        self._start = payload_offset
+        self._closed = False
         self.block_size = sector_size
         self.size = size
 
     def read(self, offset: int, length: int) -> Buffer:
         """``length`` decrypted bytes from ``offset``."""
         self.check_range(offset, length)
-        return self._cipher.decrypt(self._lower.read(self._start + offset, length), offset // SECTOR)
+        return self._cipher.decrypt(self._payload.read(offset, length), offset // SECTOR)
 
     def read_nowait(self, offset: int, length: int) -> Buffer | None:
         """As :meth:`read`, but None if the lower device would wait."""
         self.check_range(offset, length)
-        data = self._lower.read_nowait(self._start + offset, length)
+        data = self._payload.read_nowait(offset, length)
         return None if data is None else self._cipher.decrypt(data, offset // SECTOR)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Encrypt ``data`` and store it at ``offset``."""
-        self.check_range(offset, memoryview(data).nbytes)
-        self._lower.write(self._start + offset, self._cipher.encrypt(data, offset // SECTOR))
+        self._payload.write(offset, self._encrypt(offset, data))
+
+    def write_durable(self, offset: int, data: Buffer) -> None:
+        """As :meth:`write`, durable when it returns."""
+        self._payload.write_durable(offset, self._encrypt(offset, data))
 
     def flush(self) -> None:
         """As below."""
@@ -67,9 +73,16 @@ class CryptDevice(BlockDevice):
     def discard(self, offset: int, length: int) -> None:
         """As below; what is read from there afterwards is noise."""
         self.check_range(offset, length)
-        self._lower.discard(self._start + offset, length)
+        self._payload.discard(offset, length)
 
     def close(self) -> None:
         """Close the lower device and wipe the expanded keys."""
+        self._closed = True
         self._lower.close()
         self._cipher.close()
+
+    def _encrypt(self, offset: int, data: Buffer) -> Buffer:
+        self.check_range(offset, memoryview(data).nbytes)
+        if self._closed:
+            raise DeviceGone("the container is closed")
+        return self._cipher.encrypt(data, offset // SECTOR)

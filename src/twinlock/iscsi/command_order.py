@@ -5,7 +5,8 @@ One that comes early is kept, with whatever data follow it, until its turn; one
 outside the window is passed over in silence, as the standard wants.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from twinlock.errors import ProtocolError
 from twinlock.iscsi import limits
@@ -23,16 +24,16 @@ class CommandOrder:
         self._early: dict[int, list[Pdu]] = {}
         self._early_bytes = 0
 
-    def arrive(self, pdu: Pdu, cmd_sn: int) -> Iterator[Pdu]:
-        """The PDUs whose turn it is now that this one has come; the window moves with each command."""
+    def arrive(self, pdu: Pdu, cmd_sn: int) -> Iterable[Pdu]:
+        """The PDUs whose turn it is now that this one has come; the window moves with each that is taken."""
         place = self._window.place(cmd_sn)
         if place is Place.EARLY and cmd_sn not in self._early:
             self._early[cmd_sn] = []
             self._keep(pdu, cmd_sn)
         elif place is Place.IN_TURN:
             self._window.admit()
-            yield pdu
-            yield from self.due()
+            return chain((pdu,), self.due()) if self._early else (pdu,)
+        return ()
 
     def due(self) -> Iterator[Pdu]:
         """The kept PDUs whose turn has come."""

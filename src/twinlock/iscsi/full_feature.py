@@ -4,7 +4,7 @@
 and whether its CmdSN counts.  What has no route is rejected.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ class FullFeature:
         else:
             route.handler(self, header, pdu)
 
-    def _route(self, due: Iterator[Pdu]) -> None:
+    def _route(self, due: Iterable[Pdu]) -> None:
         for pdu in due:
             self._routes.get(type(pdu.header), _NO_ROUTE).handler(self, pdu.header, pdu)
 

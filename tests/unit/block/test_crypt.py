@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.memory_device import MemoryDevice
+from tests.support.recording_device import RecordingDevice
 from twinlock.block.crypt import CryptDevice
+from twinlock.errors import MediumError
 from twinlock.native import KeyBuffer, SectorCipher
 
 START, SIZE = 8192, 65536
 
 
-def make(sector_size: int = 512, lower: MemoryDevice | None = None) -> tuple[CryptDevice, MemoryDevice]:
-    lower = lower or MemoryDevice(START + SIZE + 4096)
+def make(sector_size: int = 512, lower: RecordingDevice | None = None) -> tuple[CryptDevice, RecordingDevice]:
+    lower = lower or RecordingDevice(START + SIZE + 4096)
     with KeyBuffer(64) as key:
         key.load(bytes(range(64)))
         cipher = SectorCipher("aes-xts-plain64", key, sector_size)
@@ -80,10 +81,21 @@ def test_flush_discard_and_close_pass_through() -> None:
     assert lower.calls == [("discard", START + 4096, 8192), ("flush",), ("close",)]
 
 
+def test_errors_name_the_place_in_the_payload() -> None:
+    class Broken(RecordingDevice):
+        def read(self, offset: int, length: int) -> bytes:
+            raise MediumError("scratched", offset=offset + 512)
+
+    device, _ = make(lower=Broken(START + SIZE))
+    with pytest.raises(MediumError) as caught:
+        device.read(1024, 1024)
+    assert caught.value.offset == 1536
+
+
 def test_closed_device_decrypts_nothing() -> None:
     device, _ = make()
     device.close()
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises((ValueError, DeviceGone)):
         device.read(0, 512)
 
 
@@ -102,6 +114,6 @@ def test_ranges_outside_or_askew(offset: int, length: int) -> None:
 
 def test_payload_must_fit_below() -> None:
     with pytest.raises(ValueError, match="ends beyond"):
-        make(lower=MemoryDevice(START + SIZE - 512))
+        make(lower=RecordingDevice(START + SIZE - 512))
     with pytest.raises(ValueError, match="do not fit"):
-        make(512, MemoryDevice(START + SIZE, block_size=4096))
+        make(512, RecordingDevice(START + SIZE, block_size=4096))

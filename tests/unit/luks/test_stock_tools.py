@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.memory_device import MemoryDevice
+from tests.support.recording_device import RecordingDevice
 from twinlock.block.crypt import CryptDevice
 from twinlock.luks import PROBE_LENGTH, format_container, header_length, unlock_container
 from twinlock.native import SectorCipher
@@ -31,7 +31,7 @@ def run(*command: str | Path, secret: str = PASSPHRASE) -> str:
 @contextmanager
 def served(image: Path) -> Iterator[CryptDevice]:
     """The payload of a container in a file, as the data path opens it; changes are written back."""
-    lower = MemoryDevice(image.stat().st_size)
+    lower = RecordingDevice(image.stat().st_size)
     lower.data[:] = image.read_bytes()
     header = lower.read(0, header_length(lower.data[:PROBE_LENGTH]))
     opened = unlock_container(header, array_size=lower.size, passphrase=PASSPHRASE.encode(), name="v")

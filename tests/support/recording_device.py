@@ -5,7 +5,7 @@ from typing_extensions import Buffer
 from twinlock.block.device import BlockDevice
 
 
-class MemoryDevice(BlockDevice):
+class RecordingDevice(BlockDevice):
     """``size`` bytes, zero at first; ``calls`` lists every call but the reads."""
 
     def __init__(self, size: int, block_size: int = 512) -> None:

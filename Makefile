@@ -1,0 +1,59 @@
+# `make demo` and `make test` need nothing before them but Debian and root (or sudo).
+SHELL := /bin/sh
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Debian keeps mke2fs, debugfs and mdadm where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+NATIVE := $(wildcard src/twinlock/native/*.c src/twinlock/native/*.h src/twinlock/native/build.py)
+VM_PACKAGES := tests/vm/lab/host-packages.txt
+
+.PHONY: help demo test test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
+
+help:  ## show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: packages-demo install  ## run the main job on real parts, and show that it holds
+	$(BIN)/python scripts/demo.py
+
+test: packages-test install-dev  ## all tests, the long ones in their short form
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not vm" tests
+	$(BIN)/python -m pytest -m vm tests
+
+test-vm: packages-test install-dev  ## a stock kernel judges the format
+	$(BIN)/python -m pytest -m vm tests
+
+test-faults: packages-test install-dev  ## the long form of the fault tests
+	TWINLOCK_FAULTS=long $(BIN)/python -m pytest tests/faults
+
+lint: install-dev  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(VENV)/installed  ## the package in .venv
+
+install-dev: $(VENV)/installed-dev  ## and the tools of the tests
+
+packages-run:
+	@scripts/install-debian.sh packages/run.txt packages/build.txt
+
+packages-demo:
+	@scripts/install-debian.sh packages/run.txt packages/build.txt packages/demo.txt
+
+packages-test:
+	@scripts/install-debian.sh packages/*.txt $(VM_PACKAGES)
+
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(NATIVE) | packages-run
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt setuptools cffi
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build src/*.egg-info src/twinlock/native/_native.*

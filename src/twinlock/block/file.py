@@ -1,0 +1,252 @@
+"""Members that are regular files or block devices of this machine.
+
+Data goes through the page cache: reads that it can answer cost one system call,
+writes are durable after ``fdatasync``.  Two descriptors are open on each
+writable member.  The kernel reports a failed write-back once to each open file
+description; so a durable write, which has the second one to itself, can neither
+swallow the error that the next flush must see nor wait for a flush that takes long.
+"""
+
+import errno
+import os
+import stat
+from threading import Lock
+from typing import Self
+
+from typing_extensions import Buffer
+
+from twinlock.block import kernel
+from twinlock.block.device import BlockDevice
+from twinlock.block.holders import in_use, refuse_if_held
+from twinlock.block.mounts import MEMORY_FILESYSTEMS, filesystem_of
+from twinlock.errors import (
+    DeviceError,
+    DeviceGone,
+    MediumError,
+    MemberMissing,
+    MemberUnusable,
+    SpaceExhausted,
+    TwinlockError,
+    WriteFailed,
+)
+from twinlock.units import SECTOR
+
+_BY_NUMBER: dict[int | None, type[DeviceError]] = {
+    errno.ENOSPC: SpaceExhausted,
+    errno.EDQUOT: SpaceExhausted,
+    errno.ENODEV: DeviceGone,
+    errno.ENXIO: DeviceGone,
+    errno.ESTALE: DeviceGone,
+    errno.EBADF: DeviceGone,
+}
+"""Errors with a meaning of their own; all others mean what the operation says."""
+
+_KINDS = {
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFCHR: "it is a character device",
+    stat.S_IFIFO: "it is a pipe",
+    stat.S_IFSOCK: "it is a socket",
+}
+
+
+class FileDevice(BlockDevice):
+    """A regular file or a block device, made by :meth:`open`."""
+
+    def __init__(self, fd: int, path: str, *, writable: bool, created: bool = False) -> None:
+        status = os.fstat(fd)
+        self.path = path
+        self.is_block = stat.S_ISBLK(status.st_mode)
+        self.logical_block = kernel.logical_block(fd) if self.is_block else SECTOR
+        self.block_size = self.logical_block
+        size = kernel.device_size(fd) if self.is_block else status.st_size
+        self.size = size - size % self.block_size
+        self.created = created
+        self._fd = fd
+        self._durable_fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC) if writable else -1
+        self._nowait = True
+        self._without_medium = False
+        self._discards = True
+        self._flush_lock = Lock()
+        self._flush_failure: str | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        writable: bool = True,
+        exclusive: bool = True,
+        size: int | None = None,
+    ) -> Self:
+        """Open ``path``; with ``size`` in bytes, a path that leads nowhere becomes a sparse file.
+
+        ``exclusive`` keeps everyone else out until :meth:`close`: O_EXCL for a block device, a lock of
+        the open file description for a file.  Raises MemberMissing, MemberUnusable or MemberInUse; what
+        it created is gone then.
+        """
+        name = os.fspath(path)
+        created = size is not None and not os.path.lexists(name)
+        fd = _create(name) if created else _open(name, writable=writable, exclusive=exclusive)
+        try:
+            if created:
+                os.ftruncate(fd, size or 0)
+            if exclusive:
+                _claim(fd, name, writable=writable)
+            return cls(fd, name, writable=writable, created=created)
+        except BaseException as error:
+            os.close(fd)
+            if created:
+                os.unlink(name)
+            if isinstance(error, OSError):
+                raise _unusable(name, error) from error
+            raise
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def read(self, offset: int, length: int) -> Buffer:
+        """See :meth:`BlockDevice.read`."""
+        self.check_range(offset, length)
+        try:
+            data = os.pread(self._fd, length, offset)
+            while len(data) < length:
+                more = os.pread(self._fd, length - len(data), offset + len(data))
+                if not more:
+                    raise MediumError(f"{self.path} ends before its size", offset=offset + len(data))
+                data += more
+        except OSError as error:
+            raise self._failure(error, MediumError, offset) from error
+        return data
+
+    def read_nowait(self, offset: int, length: int) -> Buffer | None:
+        """From the page cache only (RWF_NOWAIT); None if the medium has to be asked."""
+        self.check_range(offset, length)
+        if not self._nowait:
+            return self._read_without_medium(offset, length)
+        data = bytearray(length)
+        try:
+            count = os.preadv(self._fd, [data], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno not in kernel.UNSUPPORTED:
+                raise self._failure(error, MediumError, offset) from error
+            self._nowait = False
+            self._without_medium = filesystem_of(self._fd) in MEMORY_FILESYSTEMS
+            return self._read_without_medium(offset, length)
+        return data if count == length else None
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """See :meth:`BlockDevice.write`."""
+        self._write(self._fd, offset, data, 0)
+
+    def write_durable(self, offset: int, data: Buffer) -> None:
+        """Write with RWF_DSYNC: this range is flushed, the rest of the file is left alone."""
+        self._write(self._durable_fd, offset, data, os.RWF_DSYNC)
+
+    def flush(self) -> None:
+        """``fdatasync``; once it failed, this and every later flush is WriteFailed.
+
+        After a failure the kernel has dropped what it could not write and would call the next
+        attempt a success, so there is none.
+        """
+        with self._flush_lock:
+            if self._flush_failure is None:
+                try:
+                    os.fdatasync(self._fd)
+                    return
+                except OSError as error:
+                    self._flush_failure = error.strerror
+            raise WriteFailed(f"{self.path} could not be flushed: {self._flush_failure}")
+
+    def discard(self, offset: int, length: int) -> None:
+        """Punch a hole, or BLKDISCARD; what does not support it is left as it is."""
+        self.check_range(offset, length)
+        if not self._discards or not length:
+            return
+        try:
+            (kernel.discard_blocks if self.is_block else kernel.punch_hole)(self._fd, offset, length)
+        except OSError as error:
+            if error.errno not in kernel.UNSUPPORTED:
+                raise self._failure(error, WriteFailed, offset) from error
+            self._discards = False
+
+    def allocate(self, offset: int, length: int) -> None:
+        """Reserve the range of a file; raises SpaceExhausted if there is no room for it."""
+        self.check_range(offset, length)
+        if self.is_block or not length:
+            return
+        try:
+            os.posix_fallocate(self._fd, offset, length)
+        except OSError as error:
+            raise self._failure(error, WriteFailed, offset) from error
+
+    def close(self) -> None:
+        """Let go of the member.  Idempotent."""
+        fd, self._fd = self._fd, -1
+        durable_fd, self._durable_fd = self._durable_fd, -1
+        for number in (durable_fd, fd):
+            if number >= 0:
+                os.close(number)
+
+    def unlink(self) -> None:
+        """Close, and delete the file if :meth:`open` created it."""
+        self.close()
+        if self.created and os.path.lexists(self.path):
+            os.unlink(self.path)
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def _read_without_medium(self, offset: int, length: int) -> Buffer | None:
+        return self.read(offset, length) if self._without_medium else None
+
+    def _write(self, fd: int, offset: int, data: Buffer, flags: int) -> None:
+        view = memoryview(data)
+        self.check_range(offset, view.nbytes)
+        try:
+            written = os.pwritev(fd, [view], offset, flags)
+            while written < view.nbytes:
+                written += os.pwritev(fd, [view[written:]], offset + written, flags)
+        except OSError as error:
+            raise self._failure(error, WriteFailed, offset) from error
+
+    def _failure(self, error: OSError, otherwise: type[DeviceError], offset: int) -> DeviceError:
+        kind = _BY_NUMBER.get(error.errno, otherwise)
+        return kind(f"{self.path}: {error.strerror}", offset=offset)
+
+
+def _create(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise MemberUnusable(path=path, reason="the folder it should be made in is not there") from error
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _open(path: str, *, writable: bool, exclusive: bool) -> int:
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind in _KINDS:
+            raise MemberUnusable(path=path, reason=_KINDS[kind])
+        flags = os.O_CLOEXEC | (os.O_RDWR if writable else os.O_RDONLY)
+        if exclusive and kind == stat.S_IFBLK:
+            flags |= os.O_EXCL
+        return os.open(path, flags)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _claim(fd: int, path: str, *, writable: bool) -> None:
+    """Keep others out of a regular file; a block device is claimed by how it was opened."""
+    if not stat.S_ISBLK(os.fstat(fd).st_mode):
+        refuse_if_held(path)
+        if not kernel.try_lock(fd, exclusive=writable):
+            raise in_use(path)
+
+
+def _unusable(path: str, error: OSError) -> TwinlockError:
+    if error.errno == errno.ENOENT:
+        return MemberMissing(path=path)
+    if error.errno == errno.EBUSY:
+        return in_use(path)
+    return MemberUnusable(path=path, reason=error.strerror.lower() if error.strerror else str(error))

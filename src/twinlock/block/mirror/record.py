@@ -1,0 +1,230 @@
+"""What the members say about the array: the record, kept by all of them and changed durably.
+
+Every change of state is one commit: the event count grows, the bitmap's header is
+written to each member, then the superblocks, each write on the medium before the
+next.  A member that cannot take a commit is failed, and the others are told so by
+the next; nobody above hears of success before that.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from threading import RLock
+
+from twinlock.block.mirror.bitmap import Bitmap
+from twinlock.block.mirror.member import Member, MemberState
+from twinlock.block.mirror.superblock import (
+    ROLE_FAULTY,
+    ROLE_MAX,
+    ROLE_SPARE,
+    Feature,
+    Superblock,
+)
+from twinlock.block.observer import Observer
+from twinlock.errors import DeviceError, SpaceExhausted, WriteFailed
+from twinlock.units import SECTOR
+
+FAILURE_STEP = 2
+"""Events that a change of members adds: a member one event behind would still count as in sync."""
+
+_LIVE = (MemberState.IN_SYNC, MemberState.REBUILDING)
+
+
+class Record:
+    """The members in their states, with the bitmap and the event count that are true of all.
+
+    ``lock`` is held through every change.  ``writers`` get every write, in sync ones first; ``readers``
+    are those in sync, the preferred one first: it is also whom resync copies from.  Both are tuples
+    that are replaced, never changed.
+    """
+
+    def __init__(
+        self,
+        members: Iterable[Member],
+        common: Superblock,
+        bitmap: Bitmap,
+        *,
+        clock: Callable[[], float],
+        observer: Observer,
+    ) -> None:
+        self.lock = RLock()
+        self.members = list(members)
+        self.common = common
+        self.bitmap = bitmap
+        self.events = max(common.header.events, *(member.superblock.header.events for member in self.live()))
+        self.resync_offset = common.header.resync_offset
+        self.readers: tuple[Member, ...] = ()
+        self.writers: tuple[Member, ...] = ()
+        self.recorded = True
+        """False while members failed that no superblock calls faulty yet: no write may be acknowledged."""
+        self._clock = clock
+        self._observer = observer
+        self._refresh()
+
+    def live(self) -> list[Member]:
+        """The members that take part."""
+        return [member for member in self.members if member.state in _LIVE]
+
+    @property
+    def degraded(self) -> bool:
+        """True if a place in the array has no member in sync."""
+        return len(self.readers) < self.common.header.raid_disks
+
+    def roles(self) -> tuple[int, ...]:
+        """The role of every device number: a place for the live, faulty for who had one and is not."""
+        places = {member.dev_number: member.role for member in self.live() if member.role is not None}
+        known = self.common.roles + (ROLE_SPARE,) * (max(places, default=-1) + 1 - len(self.common.roles))
+        gone = (ROLE_FAULTY if role <= ROLE_MAX else role for role in known)
+        return tuple(places.get(number, role) for number, role in enumerate(gone))
+
+    # -- changes of state -----------------------------------------------------------------------
+
+    def commit(self, *, resync_offset: int | None = None, step: int = 1) -> None:
+        """Write the present state to all live members.
+
+        Raises WriteFailed if no member in sync can take it, SpaceExhausted if one has no room.
+        """
+        failed: list[Member] = []
+        with self.lock:
+            if resync_offset is not None:
+                self.resync_offset = resync_offset
+            step = step if self.recorded else FAILURE_STEP
+            while True:
+                self.events += step
+                broken = self._store()
+                if not broken:
+                    break
+                failed += self._expel(broken)
+                step = FAILURE_STEP
+            self.recorded = True
+        self._tell(failed)
+
+    def fail(self, broken: dict[Member, DeviceError]) -> None:
+        """Fail members, and return once the others' superblocks say so.
+
+        Raises the first error instead if no member in sync would be left: the last is never failed.
+        """
+        with self.lock:
+            failed = self._expel({member: error for member, error in broken.items() if member.state in _LIVE})
+            if failed:
+                self.commit()
+        self._tell(failed)
+
+    def complete(self, members: Collection[Member]) -> None:
+        """Members that were rebuilding hold everything, on the medium: they are in sync."""
+        with self.lock:
+            for member in members:
+                member.state = MemberState.IN_SYNC
+            self._refresh()
+            self.commit()
+
+    # -- the bitmap -----------------------------------------------------------------------------
+
+    def mark(self, chunks: Iterable[int]) -> None:
+        """Set bits, durably on all live members."""
+        with self.lock:
+            self.store_pages(self.bitmap.mark(chunks), durable=True)
+
+    def unmark(self, chunks: Collection[int]) -> None:
+        """Clear bits.  That the bitmap forgot something (``events_cleared``) is durable first."""
+        if not chunks:
+            return
+        with self.lock:
+            if self.bitmap.header.events_cleared < self.events:
+                self.bitmap.change(events_cleared=self.events, events=self.events)
+                self.store_pages([0], durable=True)
+            self.store_pages(self.bitmap.unmark(chunks), durable=False)
+
+    def store_pages(self, pages: Iterable[int], *, durable: bool) -> None:
+        """Write pages of the bitmap to all live members; a member that cannot take them is failed."""
+        broken: dict[Member, DeviceError] = {}
+        numbers = sorted(pages)
+        with self.lock:
+            for member in self.writers:
+                for number in numbers:
+                    self._attempt(broken, member, partial(_store_page, self.bitmap, number, durable))
+            if broken:
+                self.fail(broken)
+
+    # -- how ------------------------------------------------------------------------------------
+
+    def _store(self) -> dict[Member, DeviceError]:
+        """One commit to every live member; returns those that could not take it."""
+        broken: dict[Member, DeviceError] = {}
+        cleared = min(self.bitmap.header.events_cleared, self.events)
+        self.bitmap.change(events=self.events, events_cleared=cleared)
+        for member in self.writers:
+            self._attempt(broken, member, partial(_store_page, self.bitmap, 0, True))
+        for member in self.writers:
+            self._attempt(broken, member, partial(_store_superblock, self._superblock_of(member)))
+        return broken
+
+    def _attempt(
+        self, broken: dict[Member, DeviceError], member: Member, act: Callable[[Member], None]
+    ) -> None:
+        if member in broken:
+            return
+        try:
+            act(member)
+        except SpaceExhausted:
+            raise
+        except DeviceError as error:
+            broken[member] = error
+
+    def _expel(self, broken: dict[Member, DeviceError]) -> list[Member]:
+        """Make members faulty, unless that leaves none in sync; the record on disk is the caller's."""
+        if broken and all(member in broken for member in self.readers):
+            error = next(iter(broken.values()))
+            raise WriteFailed(
+                f"no member is left that can be written to: {error}", offset=error.offset
+            ) from error
+        for member, error in broken.items():
+            member.state, member.error = MemberState.FAULTY, error
+            self.recorded = False
+        self._refresh()
+        return list(broken)
+
+    def _tell(self, failed: Iterable[Member]) -> None:
+        for member in failed:
+            if member.error is not None and member.role is not None:
+                self._observer.member_failed(member.role, member.error)
+
+    def _refresh(self) -> None:
+        in_sync = [member for member in self.members if member.state is MemberState.IN_SYNC]
+        rebuilding = [member for member in self.members if member.state is MemberState.REBUILDING]
+        self.readers = tuple(sorted(in_sync, key=lambda m: (m.superblock.write_mostly, m.role)))
+        self.writers = (*in_sync, *rebuilding)
+
+    def _superblock_of(self, member: Member) -> Superblock:
+        """The common fields, with what is the member's own."""
+        own = member.superblock.header
+        rebuilding = member.state is MemberState.REBUILDING
+        features = Feature.BITMAP_OFFSET
+        if rebuilding:
+            features |= Feature.RECOVERY_OFFSET | (
+                Feature.RECOVERY_BITMAP if member.by_bitmap else Feature(0)
+            )
+        return self.common.change(
+            roles=self.roles(),
+            feature_map=int(features),
+            events=self.events,
+            utime=int(self._clock()),
+            resync_offset=self.resync_offset,
+            dev_number=own.dev_number,
+            device_uuid=own.device_uuid,
+            devflags=own.devflags,
+            data_offset=own.data_offset,
+            data_size=own.data_size,
+            bblog_shift=own.bblog_shift,
+            bblog_size=own.bblog_size,
+            bblog_offset=own.bblog_offset,
+            recovery_offset=member.recovered // SECTOR if rebuilding else 0,
+            cnt_corrected_read=member.corrected_reads,
+        )
+
+
+def _store_page(bitmap: Bitmap, number: int, durable: bool, member: Member) -> None:
+    member.store_page(bitmap, number, durable=durable)
+
+
+def _store_superblock(superblock: Superblock, member: Member) -> None:
+    member.store_superblock(superblock)

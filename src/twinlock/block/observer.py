@@ -1,0 +1,47 @@
+"""News from the data path: what happened that nobody asked for.
+
+Calls come from whichever thread met the event, while locks are held: an observer
+notes and returns.  ``index`` is the member's role, its number in the array.
+"""
+
+from typing import Protocol
+
+from twinlock.errors import DeviceError
+
+
+class Observer(Protocol):
+    """Who wants to know.  One is handed to a device when it is made."""
+
+    def member_failed(self, index: int, error: DeviceError) -> None:
+        """The member is out of the array, and the others' superblocks say so."""
+
+    def read_repaired(self, index: int, offset: int, length: int) -> None:
+        """A part that the member could not read was answered from another one and rewritten (bytes)."""
+
+    def space_exhausted(self, index: int, error: DeviceError) -> None:
+        """The file system under the member is full; nothing has failed."""
+
+    def resync_progress(self, done: int, total: int) -> None:
+        """So many bytes of the chunks to copy are copied; both equal: finished."""
+
+    def resync_stalled(self, error: DeviceError) -> None:
+        """Some chunks cannot be copied for now; they are tried again later."""
+
+
+class SilentObserver:
+    """Nobody wants to know."""
+
+    def member_failed(self, index: int, error: DeviceError) -> None:
+        """Nothing."""
+
+    def read_repaired(self, index: int, offset: int, length: int) -> None:
+        """Nothing."""
+
+    def space_exhausted(self, index: int, error: DeviceError) -> None:
+        """Nothing."""
+
+    def resync_progress(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def resync_stalled(self, error: DeviceError) -> None:
+        """Nothing."""

@@ -1,0 +1,67 @@
+"""Asks the API: that of the running daemon, or, for what needs none, one of our own."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from twinlock.daemon.api import build_api
+from twinlock.daemon.folders import Folders
+from twinlock.daemon.supervisor import Supervisor
+from twinlock.errors import NotServing, rebuild
+from twinlock.server import control
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def ask(method: str, path: str, kind: type[_M], body: BaseModel | None = None, *, alone: bool = False) -> _M:
+    """Send one request and return its answer; raises the TwinlockError that the daemon answered with.
+
+    ``alone``: if no daemon answers, do the work in this process, with the daemon's own code and its lock.
+    """
+    return asyncio.run(_ask(method, path, kind, body, alone))
+
+
+async def _ask(method: str, path: str, kind: type[_M], body: BaseModel | None, alone: bool) -> _M:
+    folders = Folders.locate()
+    content = None if body is None else body.model_dump_json()
+    try:
+        async with _client(httpx.AsyncHTTPTransport(uds=control.address(folders.api_socket))) as client:
+            response = await client.request(method, path, content=content)
+    except (httpx.ConnectError, FileNotFoundError) as error:
+        if not alone:
+            raise NotServing(socket=folders.api_socket) from error
+        async with _own_api(folders) as client:
+            response = await client.request(method, path, content=content)
+    return _result(response, kind)
+
+
+def _result(response: httpx.Response, kind: type[_M]) -> _M:
+    if response.is_success:
+        return kind.model_validate_json(response.content)
+    description: dict[str, Any] = response.json()
+    raise rebuild(description)
+
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=transport,
+        base_url="http://twinlock",
+        timeout=None,
+        headers={"content-type": "application/json"},
+        trust_env=False,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _own_api(folders: Folders) -> AsyncIterator[httpx.AsyncClient]:
+    supervisor = Supervisor(folders)
+    supervisor.claim()
+    try:
+        async with _client(httpx.ASGITransport(build_api(supervisor), raise_app_exceptions=False)) as client:
+            yield client
+    finally:
+        supervisor.release()

@@ -1,0 +1,17 @@
+"""``twinlock lock``: close a volume in order."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from twinlock.cli.client import ask
+from twinlock.daemon.models import VolumeReport
+
+
+def run(name: Annotated[str, typer.Argument(help="The volume.")]) -> None:
+    """Tell who is connected, flush, forget the key. Eject the disk on your machine first."""
+    console = Console(highlight=False)
+    with console.status("Closing the volume ..."):
+        ask("POST", f"/v1/volumes/{name}/lock", VolumeReport)
+    console.print(f"Volume {name} is locked.")

@@ -1,0 +1,31 @@
+"""``twinlock serve``: the daemon, in the foreground."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from twinlock.daemon.folders import Folders
+from twinlock.daemon.run import serve
+from twinlock.errors import BadOption
+from twinlock.server.portal import Portal
+
+
+def run(
+    portal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS:PORT", help="Listen here, not where the configuration says; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Serve all volumes until stopped (Ctrl-C or SIGTERM)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    serve(Folders.locate(), [_portal(text) for text in portal] if portal else None)
+
+
+def _portal(text: str) -> Portal:
+    try:
+        return Portal.parse(text)
+    except ValueError as error:
+        raise BadOption(option="--portal", reason=error) from error

@@ -1,0 +1,26 @@
+"""``twinlock unlock``: open a volume and serve it."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from twinlock.cli.client import ask
+from twinlock.cli.passphrase import PassphraseFile, existing_passphrase
+from twinlock.daemon.models import UnlockRequest, VolumeReport, VolumeState
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="The volume.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Open a volume with its passphrase and serve it."""
+    console = Console(highlight=False)
+    before = ask("GET", f"/v1/volumes/{name}", VolumeReport)
+    if before.state is VolumeState.UNLOCKED:
+        console.print(f"Volume {name} is unlocked already.")
+        return
+    passphrase = existing_passphrase(passphrase_file) if before.encrypted else None
+    with console.status("Deriving the key takes some seconds ..."):
+        ask("POST", f"/v1/volumes/{name}/unlock", VolumeReport, UnlockRequest(passphrase=passphrase))
+    console.print(f"Volume {name} is unlocked and served as {before.target}", soft_wrap=True)

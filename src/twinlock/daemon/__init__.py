@@ -1,0 +1,1 @@
+"""The supervisor: configuration, the API, unlocking, and the workers it looks after."""

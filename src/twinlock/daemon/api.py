@@ -1,0 +1,85 @@
+"""The API: what the command line and the web page may ask, over a Unix socket."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+import twinlock
+from twinlock.daemon.models import (
+    ConnectReply,
+    CreateReply,
+    CreateRequest,
+    ErrorReply,
+    Report,
+    UnlockRequest,
+    VolumeReport,
+)
+from twinlock.daemon.supervisor import Supervisor
+from twinlock.errors import InternalError, TwinlockError
+
+HTTP_ERROR = 400
+"""Every error a person can put right; ``exit_code`` and ``name`` tell them apart."""
+HTTP_INVALID = 422
+HTTP_BUG = 500
+
+
+def build_api(supervisor: Supervisor) -> FastAPI:
+    """The application for one supervisor."""
+    api = FastAPI(
+        title="twinlock",
+        version=twinlock.__version__,
+        docs_url=None,
+        redoc_url=None,
+        responses={HTTP_ERROR: {"model": ErrorReply}},
+    )
+    api.add_exception_handler(TwinlockError, _refused)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(Exception, _bug)
+    _add_routes(api, supervisor)
+    return api
+
+
+def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
+    @api.get("/v1/status")
+    async def status() -> Report:
+        return await supervisor.report()
+
+    @api.post("/v1/volumes")
+    async def create(request: CreateRequest) -> CreateReply:
+        return await supervisor.create(request)
+
+    @api.get("/v1/volumes/{name}")
+    async def volume(name: str) -> VolumeReport:
+        return await supervisor.find(name).report()
+
+    @api.get("/v1/volumes/{name}/connect")
+    async def connect(name: str) -> ConnectReply:
+        return supervisor.connect(name)
+
+    @api.post("/v1/volumes/{name}/unlock")
+    async def unlock(name: str, request: UnlockRequest) -> VolumeReport:
+        found = supervisor.find(name)
+        await found.unlock(request.passphrase)
+        return await found.report()
+
+    @api.post("/v1/volumes/{name}/lock")
+    async def lock(name: str) -> VolumeReport:
+        found = supervisor.find(name)
+        await found.lock()
+        return await found.report()
+
+
+def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TwinlockError)
+    return JSONResponse(error.describe(), HTTP_ERROR)
+
+
+def _bug(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(InternalError(reason=type(error).__name__).describe(), HTTP_BUG)
+
+
+def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """Which field is wrong, and never its value: it could be a passphrase."""
+    assert isinstance(error, RequestValidationError)
+    fields = ", ".join(".".join(str(part) for part in item["loc"]) for item in error.errors())
+    return JSONResponse(InternalError(reason=f"request not understood: {fields}").describe(), HTTP_INVALID)

@@ -1,0 +1,82 @@
+"""Where things are kept: configuration, state (with the secrets) and what lives only while running."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The three folders; every file twinlock touches, members apart, is in one of them."""
+
+    config: Path
+    state: Path
+    runtime: Path
+
+    @classmethod
+    def locate(cls, environ: Mapping[str, str] = os.environ, uid: int | None = None) -> "Folders":
+        """``TWINLOCK_ROOT`` puts all three under one folder; root has the system's, others the XDG ones."""
+        root = environ.get("TWINLOCK_ROOT")
+        if root:
+            base = Path(root).absolute()
+            return cls(base / "etc", base / "lib", base / "run")
+        if (os.getuid() if uid is None else uid) == 0:
+            return cls(Path("/etc/twinlock"), Path("/var/lib/twinlock"), Path("/run/twinlock"))
+        home = Path(environ.get("HOME", "~")).expanduser()
+        runtime = environ.get("XDG_RUNTIME_DIR")
+        return cls(
+            Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "twinlock",
+            Path(environ.get("XDG_STATE_HOME") or home / ".local/state") / "twinlock",
+            Path(runtime) / "twinlock" if runtime else home / ".local/state/twinlock/run",
+        )
+
+    def make(self) -> None:
+        """Create what is missing; state and runtime are for their owner only."""
+        for folder, mode in ((self.config, 0o755), (self.state, 0o700), (self.runtime, 0o700)):
+            folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        for folder in (self.secrets, self.logs, self.workers):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def config_file(self) -> Path:
+        """The one file a person edits."""
+        return self.config / "twinlock.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """CHAP secrets, a file per volume."""
+        return self.state / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """A log per worker."""
+        return self.state / "logs"
+
+    @property
+    def workers(self) -> Path:
+        """A control socket per worker."""
+        return self.runtime / "workers"
+
+    def log_file(self, volume: str) -> Path:
+        """The log of a volume's worker."""
+        return self.logs / f"{volume}.log"
+
+    def worker_socket(self, volume: str) -> Path:
+        """The control socket of a volume's worker."""
+        return self.workers / f"{volume}.sock"
+
+    @property
+    def api_socket(self) -> Path:
+        """The API."""
+        return self.runtime / "api.sock"
+
+    @property
+    def derivation_lock(self) -> Path:
+        """Held during a key derivation: each may take 1 GiB, so they run one at a time."""
+        return self.runtime / "derivation.lock"
+
+    @property
+    def state_lock(self) -> Path:
+        """Held by the one process that may change the state."""
+        return self.state / "lock"

@@ -1,0 +1,165 @@
+"""One configured volume: locked or unlocked, and the worker that has it while it is unlocked."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from pydantic import SecretBytes
+
+from twinlock.daemon.config import VolumeTable
+from twinlock.daemon.credentials import Credentials
+from twinlock.daemon.folders import Folders
+from twinlock.daemon.models import VolumeReport, VolumeState
+from twinlock.daemon.worker_client import WorkerClient
+from twinlock.errors import PassphraseUnusable, TwinlockError
+from twinlock.server.messages import Open, VolumeSpec, VolumeStatus
+
+BACK_OFF = (1, 2, 5, 10, 30, 60)
+"""Seconds between attempts to start a volume that needs no key; the last one repeats."""
+
+log = logging.getLogger(__name__)
+
+
+class ManagedVolume:
+    """Starts, adopts, stops and restarts the worker of one volume."""
+
+    def __init__(self, table: VolumeTable, folders: Folders, credentials: Credentials) -> None:
+        self.table = table
+        self.worker: WorkerClient | None = None
+        self._folders = folders
+        self._credentials = credentials
+        self._turn = asyncio.Lock()
+        self._unlocking = False
+        self._reason: str | None = None
+        self._restarting: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> VolumeState:
+        """Where the volume is in its life."""
+        if self._unlocking:
+            return VolumeState.UNLOCKING
+        if self.worker is not None:
+            return VolumeState.UNLOCKED
+        return VolumeState.FAILED if self._reason else VolumeState.LOCKED
+
+    async def unlock(self, passphrase: SecretBytes | None) -> None:
+        """Start a worker and open the volume in it.  Nothing to do if it is open."""
+        async with self._turn:
+            if self.worker is not None:
+                return
+            if self.table.encrypted and passphrase is None:
+                raise PassphraseUnusable(reason="none was given")
+            self._unlocking = True
+            try:
+                self.worker = await self._open(passphrase)
+                self._reason = None
+            finally:
+                self._unlocking = False
+
+    async def lock(self) -> None:
+        """Close the volume in order.  Nothing to do if it is closed."""
+        async with self._turn:
+            self._cancel_restart()
+            worker, self.worker = self.worker, None
+            self._reason = None
+            if worker is not None:
+                await worker.stop()
+                self._socket.unlink(missing_ok=True)
+
+    async def adopt(self) -> None:
+        """Take over the worker of an earlier supervisor, if one lives."""
+        self.worker = await WorkerClient.adopt(self.table.name, self._socket, self._log_file, self._ended)
+        if self.worker is not None:
+            log.info("adopted worker %d of volume %s", self.worker.pid, self.table.name)
+
+    def leave(self) -> None:
+        """Let the worker serve on without a supervisor."""
+        self._cancel_restart()
+        if self.worker is not None:
+            self.worker.leave()
+
+    def start_without_key(self) -> None:
+        """Open the volume if no key is needed, again and again until it works."""
+        if not self.table.encrypted and self.worker is None and self._restarting is None:
+            self._restarting = asyncio.create_task(self._restart())
+
+    async def report(self) -> VolumeReport:
+        """How the volume is."""
+        return VolumeReport(
+            name=self.table.name,
+            state=self.state,
+            target=self.table.target_name,
+            encrypted=self.table.encrypted,
+            chap_user=self._credentials.load(self.table.name).user if self.table.chap else None,
+            members=list(self.table.members),
+            reason=self._reason,
+            open=await self._worker_status(),
+        )
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _socket(self) -> Path:
+        return self._folders.worker_socket(self.table.name)
+
+    @property
+    def _log_file(self) -> Path:
+        return self._folders.log_file(self.table.name)
+
+    async def _worker_status(self) -> VolumeStatus | None:
+        if self.worker is None:
+            return None
+        try:
+            return await self.worker.status()
+        except TwinlockError:
+            return None  # it ended just now; the next report says so
+
+    async def _open(self, passphrase: SecretBytes | None) -> WorkerClient:
+        worker = await WorkerClient.start(self.table.name, self._socket, self._log_file, self._ended)
+        request = Open(
+            spec=self._spec(), passphrase=passphrase, derivation_lock=str(self._folders.derivation_lock)
+        )
+        try:
+            await worker.ask(request, VolumeStatus)
+        except BaseException:
+            worker.leave()  # a worker without a volume ends with its connection
+            raise
+        return worker
+
+    def _spec(self) -> VolumeSpec:
+        return VolumeSpec(
+            name=self.table.name,
+            members=self.table.members,
+            array=self.table.array,
+            encrypted=self.table.encrypted,
+            block_size=self.table.block_size,
+            target=self.table.target_name,
+            chap=self._credentials.load(self.table.name) if self.table.chap else None,
+        )
+
+    def _ended(self, worker: WorkerClient) -> None:
+        """A worker's process is gone; if nobody asked it to go, that is a failure."""
+        if worker is not self.worker:
+            return
+        self.worker = None
+        self._reason = f"its worker ended unexpectedly; the log is {self._log_file}"
+        log.error("volume %s: %s", self.table.name, self._reason)
+        self.start_without_key()
+
+    def _cancel_restart(self) -> None:
+        if self._restarting is not None:
+            self._restarting.cancel()
+            self._restarting = None
+
+    async def _restart(self) -> None:
+        try:
+            for attempt in range(1 << 30):
+                try:
+                    await self.unlock(None)
+                    return
+                except TwinlockError as error:
+                    self._reason = str(error)
+                    log.error("volume %s does not start: %s", self.table.name, error)
+                await asyncio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
+        finally:
+            self._restarting = None

@@ -1,0 +1,57 @@
+"""The socket between supervisor and worker: one sequenced packet, one message, JSON throughout.
+
+A login travels as the client's socket (SCM_RIGHTS) together with the bytes already read from it.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from twinlock.server.messages import Envelope
+
+MAX_MESSAGE = 128 * 1024
+"""Bytes of the longest message; far above a login's first request, far below the socket's buffer."""
+
+_ENVELOPE: TypeAdapter[Envelope] = TypeAdapter(Envelope)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The packet of a message."""
+    return envelope.model_dump_json(exclude_none=True).encode()
+
+
+def decode(packet: bytes) -> Envelope:
+    """The message of a packet; raises ValueError if it is none."""
+    return _ENVELOPE.validate_json(packet)
+
+
+def address(path: Path) -> str:
+    """A name for a Unix socket that fits into ``sun_path`` (107 bytes) however deep the folder lies.
+
+    Too long a path is reached through the folder's file descriptor, which stays open for the process's life.
+    """
+    if len(str(path).encode()) <= 107:
+        return str(path)
+    return f"/proc/self/fd/{_folder(path.parent)}/{path.name}"
+
+
+_folders: dict[Path, int] = {}
+
+
+def _folder(path: Path) -> int:
+    if path not in _folders:
+        _folders[path] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return _folders[path]
+
+
+def packet_socket() -> socket.socket:
+    """A socket for control messages."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """One packet and the file descriptors that came with it; empty at the end."""
+    packet, descriptors, _, _ = socket.recv_fds(sock, MAX_MESSAGE, 1)
+    return packet, descriptors

@@ -1,0 +1,151 @@
+"""Making a volume on disk.
+
+Everything that can be refused is refused before the first byte is written: what
+the members hold, whether they fit, the passphrase (the container's header is made in memory, key
+derivation included, and only then written).  Files made here go again if something fails.
+"""
+
+import contextlib
+import os
+import secrets
+import time
+from uuid import UUID, uuid4
+
+from twinlock.block.file import FileDevice
+from twinlock.block.mirror.create import create_array
+from twinlock.block.mirror.layout import array_size, member_layout, minimum_member_size
+from twinlock.block.mirror.member import read_member
+from twinlock.block.mirror.mirror import Mirror
+from twinlock.block.observer import SilentObserver
+from twinlock.block.signatures import probe
+from twinlock.errors import (
+    BadOption,
+    MemberHasSignature,
+    MemberMissing,
+    MemberNamedTwice,
+    MemberTooSmall,
+    MemberUnusable,
+    PassphraseUnusable,
+)
+from twinlock.luks.container import SMALLEST_ARRAY, FormattedContainer, format_container
+from twinlock.server.messages import Create, Created
+from twinlock.units import MIB, format_size, round_down
+
+WRITE_PIECE = 4 * MIB
+"""Bytes of the header area written at once."""
+
+
+def create_volume(request: Create) -> Created:
+    """Make the members, the array and the container; raises TwinlockError with nothing changed."""
+    with contextlib.ExitStack() as undo:
+        devices = _take_members(request, undo)
+        block_size = _block_size(request, devices)
+        size = round_down(array_size(device.size for device in devices), block_size)
+        container = _container(request, size, block_size)
+        array = uuid4()
+        assume_clean = all(device.created for device in devices)
+        create_array(
+            devices,
+            array_uuid=array.bytes,
+            device_uuids=[secrets.token_bytes(16) for _ in devices],
+            name=f"twinlock:{request.spec.name}",
+            now=int(time.time()),
+            assume_clean=assume_clean or len(devices) == 1,
+        )
+        if container is not None:
+            _write_header(devices, array, container)
+        for device in devices:
+            device.close()
+        undo.pop_all()
+    return Created(
+        array=array,
+        size=container.payload_size if container else size,
+        block_size=block_size,
+        copies=not assume_clean and len(devices) > 1,
+    )
+
+
+def _take_members(request: Create, undo: contextlib.ExitStack) -> list[FileDevice]:
+    """Hold every member; what is on them, and whether they fit, is known afterwards."""
+    _refuse_twins(request.spec.members)
+    devices = []
+    for path in request.spec.members:
+        if not os.path.lexists(path) and request.size is None:
+            raise MemberMissing(path=path) if path.startswith("/dev/") else _size_needed()
+        device = FileDevice.open(path, size=None if path.startswith("/dev/") else request.size)
+        undo.callback(device.unlink)
+        if not device.created and not request.force:
+            _refuse_signature(path)
+        _refuse_small(device, request.spec.encrypted)
+        devices.append(device)
+    return devices
+
+
+def _size_needed() -> BadOption:
+    return BadOption(option="--size", reason="say how large the files to be made shall be, such as 500G")
+
+
+def _refuse_twins(paths: tuple[str, ...]) -> None:
+    seen: dict[object, str] = {}
+    for path in paths:
+        identity: object = os.path.realpath(path)
+        if os.path.exists(path):
+            status = os.stat(path)
+            identity = (status.st_rdev, 0) if status.st_rdev else (status.st_dev, status.st_ino)
+        if identity in seen:
+            raise MemberNamedTwice(path=path, other=seen[identity])
+        seen[identity] = path
+
+
+def _refuse_signature(path: str) -> None:
+    found = probe(path)
+    if found is not None:
+        raise MemberHasSignature(path=path, signature=found)
+
+
+def _refuse_small(device: FileDevice, encrypted: bool) -> None:
+    needed = minimum_member_size(SMALLEST_ARRAY if encrypted else MIB)
+    if device.size < needed or member_layout(device.size).data_size < (SMALLEST_ARRAY if encrypted else MIB):
+        raise MemberTooSmall(path=device.path, size=format_size(device.size), needed=format_size(needed))
+
+
+def _block_size(request: Create, devices: list[FileDevice]) -> int:
+    """512 unless asked for 4096, or a member has blocks of 4096: it stays for the life of the volume."""
+    largest = max(device.logical_block for device in devices)
+    if largest > 4096:
+        raise MemberUnusable(path=devices[0].path, reason=f"blocks of {largest} bytes are not 512 or 4096")
+    wanted = request.spec.block_size or largest
+    if wanted < largest:
+        raise BadOption(option="--block-size", reason=f"a member has blocks of {largest} bytes")
+    return wanted
+
+
+def _container(request: Create, size: int, block_size: int) -> FormattedContainer | None:
+    if not request.spec.encrypted:
+        return None
+    if request.passphrase is None:
+        raise PassphraseUnusable(reason="none was given")
+    return format_container(
+        size=size,
+        sector_size=block_size,
+        passphrase=request.passphrase.get_secret_value(),
+        iter_time_ms=request.iter_time,
+        label=request.spec.name,
+        target_name=request.spec.target if request.custom_target else None,
+    )
+
+
+def _write_header(devices: list[FileDevice], array: UUID, container: FormattedContainer) -> None:
+    """Through the mirror, as everything that goes on the members; then the array is clean again."""
+    mirror = Mirror.assemble(
+        [read_member(device) for device in devices],
+        expected_uuid=array.bytes,
+        clock=time.time,
+        observer=SilentObserver(),
+    )
+    try:
+        for offset in range(0, len(container.header), WRITE_PIECE):
+            mirror.write(offset, container.header[offset : offset + WRITE_PIECE])
+        mirror.flush()
+    finally:
+        mirror.close()

@@ -1,0 +1,182 @@
+"""What supervisor and worker say to each other; :mod:`twinlock.server.control` carries it.
+
+Every request gets one reply with its number, in the order of the requests; events have none.
+
+``PROTOCOL`` counts changes that an older peer would misread: a supervisor adopts
+only workers that speak its own number, and tells others to flush and exit.
+"""
+
+from base64 import b64decode, b64encode
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, SecretBytes, SecretStr
+
+PROTOCOL = 1
+
+
+def _passphrase(value: object) -> SecretBytes:
+    return value if isinstance(value, SecretBytes) else SecretBytes(b64decode(str(value), validate=True))
+
+
+Bytes = Annotated[
+    bytes,
+    PlainValidator(lambda value: value if isinstance(value, bytes) else b64decode(value)),
+    PlainSerializer(lambda value: b64encode(value).decode(), when_used="json"),
+]
+Passphrase = Annotated[
+    SecretBytes,
+    PlainValidator(_passphrase),
+    PlainSerializer(lambda value: b64encode(value.get_secret_value()).decode(), when_used="json"),
+]
+"""Any bytes; base64 in JSON, never shown."""
+Secret = Annotated[SecretStr, PlainSerializer(lambda value: value.get_secret_value(), when_used="json")]
+"""Text; itself in JSON, never shown."""
+
+
+class Message(BaseModel):
+    """Base: unknown fields are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Chap(Message):
+    """Whom the target lets in (RFC 7143 section 12.1.3); ``mutual`` is how it proves itself in turn."""
+
+    user: str
+    secret: Secret
+    mutual_user: str | None = None
+    mutual_secret: Secret | None = None
+
+
+class VolumeSpec(Message):
+    """What a worker needs to know of its volume; ``block_size`` only where no container tells it."""
+
+    name: str
+    members: tuple[str, ...]
+    array: UUID | None = None
+    encrypted: bool = True
+    block_size: int | None = None
+    target: str
+    chap: Chap | None = None
+
+
+class Hello(Message):
+    """Who are you?  Answered with :class:`Identity`."""
+
+    op: Literal["hello"] = "hello"
+
+
+class Create(Message):
+    """Make a volume's members on disk, then end.  Sizes in bytes; answered with :class:`Created`."""
+
+    op: Literal["create"] = "create"
+    spec: VolumeSpec
+    size: int | None = None
+    force: bool
+    passphrase: Passphrase | None = None
+    iter_time: int | None = None
+    custom_target: bool = False
+
+
+class Open(Message):
+    """Assemble, unlock and be ready to serve.  Answered with :class:`VolumeStatus`."""
+
+    op: Literal["open"] = "open"
+    spec: VolumeSpec
+    passphrase: Passphrase | None = None
+    derivation_lock: str
+
+
+class Login(Message):
+    """Take over a client's socket; ``first`` is what has been read from it."""
+
+    op: Literal["login"] = "login"
+    first: Bytes
+    peer: str
+
+
+class Status(Message):
+    """How is the volume?  Answered with :class:`VolumeStatus`."""
+
+    op: Literal["status"] = "status"
+
+
+class Stop(Message):
+    """Tell the sessions, flush, mark clean and exit."""
+
+    op: Literal["stop"] = "stop"
+
+
+Request = Hello | Create | Open | Login | Status | Stop
+
+
+class Identity(Message):
+    """Answer to :class:`Hello`."""
+
+    protocol: int
+    version: str
+    pid: int
+    volume: str | None = None
+    dumpable: bool
+    """PR_GET_DUMPABLE as the kernel has it: False, or a core dump could hold the key."""
+
+
+class Created(Message):
+    """Answer to :class:`Create`; ``size`` is what the initiator will see, in bytes."""
+
+    array: UUID
+    size: int
+    block_size: int
+    copies: bool
+    """True if the first build copies one member to the other; False if both are known to be equal."""
+
+
+class MemberStatus(Message):
+    """One member as the mirror sees it."""
+
+    path: str
+    state: str
+    role: int | None = None
+    read_errors: int = 0
+
+
+class SessionStatus(Message):
+    """Who is connected; ``since`` in seconds since the epoch."""
+
+    initiator: str
+    peer: str
+    since: float
+
+
+class VolumeStatus(Message):
+    """An open volume.  ``size`` in bytes; ``resync`` is (done, total) in bytes while one runs."""
+
+    array: UUID
+    size: int
+    block_size: int
+    encrypted: bool
+    cipher: str | None = None
+    target: str
+    clean: bool
+    degraded: bool
+    members: tuple[MemberStatus, ...]
+    resync: tuple[int, int] | None = None
+    session: SessionStatus | None = None
+
+
+class Event(Message):
+    """News from the worker that nobody asked for."""
+
+    kind: str
+    text: str
+
+
+class Envelope(Message):
+    """The outermost layer: a numbered request or reply, or an event."""
+
+    id: int = 0
+    request: Annotated[Request, Field(discriminator="op")] | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    event: Event | None = None

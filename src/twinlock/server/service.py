@@ -1,0 +1,95 @@
+"""An open volume and the sessions on it, inside its worker."""
+
+import itertools
+import logging
+import secrets
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import SecretBytes
+
+from twinlock.iscsi.connection import TargetConnection
+from twinlock.server.admission import Admission
+from twinlock.server.background import Background
+from twinlock.server.connection import Connection
+from twinlock.server.directory import SingleTarget
+from twinlock.server.execute import Executor
+from twinlock.server.messages import SessionStatus, VolumeSpec, VolumeStatus
+from twinlock.server.volume import Volume, open_volume
+
+POOL_THREADS = 16
+"""Commands that may wait for a medium at once."""
+LOGOUT_SECONDS = 3
+"""What initiators are given to log out when the volume is about to close."""
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Everything a worker has, once its volume is open."""
+
+    def __init__(self, spec: VolumeSpec, volume: Volume) -> None:
+        self.spec = spec
+        self._volume = volume
+        self._executor = Executor(volume.unit, volume.device)
+        self._directory = SingleTarget(spec)
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="medium")
+        self._admission = Admission()
+        self._tsih = itertools.count(1)
+        self._connections: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._background = Background(volume.mirror.step)
+        self._background.start()
+
+    @classmethod
+    def open(cls, spec: VolumeSpec, passphrase: SecretBytes | None, derivation_lock: Path) -> "Service":
+        """Assemble and unlock; raises TwinlockError with nothing changed."""
+        return cls(spec, open_volume(spec, passphrase, derivation_lock))
+
+    def serve(self, sock: socket.socket, first: bytes, peer: str) -> None:
+        """Serve a connection in a thread of its own."""
+        sock.setblocking(True)
+        protocol = TargetConnection(
+            self._directory, random_bytes=secrets.token_bytes, tsih=next(self._tsih) % 0xFFFF + 1
+        )
+        connection = Connection(
+            sock, peer, protocol, self._volume.target, self._executor, self._pool, self._admission
+        )
+        with self._lock:
+            self._connections.add(connection)
+        threading.Thread(target=self._run, args=(connection, first), name=peer, daemon=True).start()
+
+    def _run(self, connection: Connection, first: bytes) -> None:
+        try:
+            connection.run(first)
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    def status(self) -> VolumeStatus:
+        """How the volume is."""
+        holder = self._admission.holder
+        session = None
+        if isinstance(holder, Connection) and holder.session is not None:
+            session = SessionStatus(
+                initiator=holder.session.initiator_name, peer=holder.peer, since=holder.since
+            )
+        return self._volume.status(self.spec.target, session)
+
+    def close(self) -> None:
+        """Tell the sessions, let them finish, flush and mark clean."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.request_logout(LOGOUT_SECONDS)
+        until = time.monotonic() + LOGOUT_SECONDS
+        for connection in connections:
+            if not connection.wait(max(0.0, until - time.monotonic())):
+                connection.evict()
+        self._pool.shutdown()
+        self._background.stop()
+        self._volume.close()
+        log.info("volume %s is closed", self.spec.name)

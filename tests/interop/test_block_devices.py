@@ -1,0 +1,105 @@
+"""Members that are block devices (loop devices stand in for disks)."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.daemon import TARGET_PREFIX, Daemon
+from tests.support.initiator import Credentials
+from twinlock import errors
+
+MakeDisk = Callable[..., Path]
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
+    """Makes a loop device; the backing file is ``tmp_path/NAME``."""
+    devices: list[str] = []
+
+    def make(name: str, *options: str, fill: bytes = b"") -> Path:
+        backing = tmp_path / name
+        with backing.open("wb") as file:
+            file.write(fill)
+            file.truncate(64 << 20)
+        command = ["losetup", "--find", "--show", *options, str(backing)]
+        devices.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+        return Path(devices[-1])
+
+    yield make
+    for device in devices:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def create(
+    daemon: Daemon, passphrase_file: Path, *arguments: str | Path, check: bool = True
+) -> tuple[int, str]:
+    words = [str(argument) for argument in arguments]
+    command = ("create", "backup", *words, "--passphrase-file", str(passphrase_file), "--iter-time", "0")
+    done = daemon.cli(*command, check=check)
+    return done.returncode, done.stdout + done.stderr
+
+
+def login(daemon: Daemon) -> Client:
+    return Client(
+        daemon.port, TARGET_PREFIX + "backup", Credentials("backup", daemon.secret("backup").encode())
+    )
+
+
+def test_two_disks_with_different_old_contents_become_equal(
+    daemon: Daemon, make_disk: MakeDisk, passphrase_file: Path, tmp_path: Path
+) -> None:
+    disks = [make_disk("a", fill=b"A" * (60 << 20)), make_disk("b", fill=b"B" * (60 << 20))]
+    _, told = create(daemon, passphrase_file, *disks)
+    assert "first build copies" in told
+    with login(daemon) as client:
+        before = client.read(1000, 8)
+        for _ in range(600):
+            opened = daemon.status("backup")["open"]
+            if opened["clean"] and opened["resync"] is None:
+                break
+        assert client.read(1000, 8) == before
+    daemon.stop()
+    contents = [(tmp_path / name).read_bytes() for name in "ab"]
+    offset = int.from_bytes(contents[0][4096 + 128 : 4096 + 136], "little") * 512
+    assert contents[0][offset:] == contents[1][offset:]
+
+
+def test_a_held_disk_is_refused_and_the_way_out_is_named(
+    daemon: Daemon, make_disk: MakeDisk, passphrase_file: Path, tmp_path: Path
+) -> None:
+    mounted, free = make_disk("a"), make_disk("b")
+    where = tmp_path / "mnt"
+    where.mkdir()
+    subprocess.run(["mke2fs", "-q", str(mounted)], check=True, capture_output=True)
+    subprocess.run(["mount", str(mounted), str(where)], check=True)
+    try:
+        code, told = create(daemon, passphrase_file, mounted, free, "--force", check=False)
+    finally:
+        subprocess.run(["umount", str(where)], check=True)
+    assert code == errors.MemberInUse.exit_code
+    assert f"umount {where}" in told
+
+
+def test_a_served_disk_cannot_be_mounted_or_used_twice(
+    daemon: Daemon, make_disk: MakeDisk, passphrase_file: Path
+) -> None:
+    disks = [make_disk("a"), make_disk("b")]
+    create(daemon, passphrase_file, *disks)
+    done = subprocess.run(["mke2fs", "-q", "-F", str(disks[0])], check=False, capture_output=True, text=True)
+    assert done.returncode, "mke2fs opens disks exclusively, and must find this one taken"
+
+
+def test_disks_with_4096_byte_sectors(daemon: Daemon, make_disk: MakeDisk, passphrase_file: Path) -> None:
+    disks = [make_disk("a", "--sector-size", "4096"), make_disk("b")]
+    code, told = create(daemon, passphrase_file, *disks, "--block-size", "512", check=False)
+    assert code == errors.BadOption.exit_code
+    assert "4096" in told
+    create(daemon, passphrase_file, *disks)
+    with login(daemon) as client:
+        assert client.capacity()[1] == 4096
+        client.write(5, b"x" * 4096, 4096)
+        client.flush()
+        assert client.read(5, 1, 4096) == b"x" * 4096

@@ -1,0 +1,161 @@
+"""A real daemon in a folder of its own, and the command line to talk to it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+TARGET_PREFIX = "iqn.2026-11.io.twinlock:"
+START_SECONDS = 30.0
+
+
+class Daemon:
+    """``twinlock serve`` with TWINLOCK_ROOT, on a portal of 127.0.0.1."""
+
+    def __init__(self, root: Path, port: int | None = None, environ: dict[str, str] | None = None) -> None:
+        self.root = root
+        self.port = port or free_port()
+        self.environ = (
+            {key: value for key, value in os.environ.items() if not key.startswith("TWINLOCK")}
+            | {"TWINLOCK_ROOT": str(root)}
+            | (environ or {})
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = root / "serve.log"
+
+    def start(self, *arguments: str) -> None:
+        """Start and wait until the API answers."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*twinlock(), "serve", "--portal", f"127.0.0.1:{self.port}", *arguments],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until = time.monotonic() + START_SECONDS
+        while self.cli("status", check=False).returncode:
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait: everything is flushed and marked clean."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(60) == 0, self.log.read_text()
+            self.process = None
+
+    def kill(self) -> None:
+        """``kill -9`` of the supervisor; workers live on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def kill_all(self) -> None:
+        """``kill -9`` of the supervisor and of every worker it has."""
+        workers = self.worker_pids()
+        if self.process is not None:
+            self.kill()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        while any(_alive(pid) for pid in workers):
+            time.sleep(0.01)
+
+    def cli(
+        self, *arguments: str, stdin: bytes | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``twinlock`` with ``arguments``."""
+        done = subprocess.run(
+            [*twinlock(), *arguments],
+            env=self.environ,
+            input=stdin or b"",
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+        result = subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+        if check and result.returncode:
+            raise AssertionError(
+                f"{arguments} ended with {result.returncode}: {result.stdout}{result.stderr}"
+            )
+        return result
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The report of one volume."""
+        report: dict[str, Any] = json.loads(self.cli("status", name, "--json").stdout)
+        volume: dict[str, Any] = report["volumes"][0]
+        return volume
+
+    def secret(self, name: str) -> str:
+        """The CHAP secret of a volume."""
+        with (self.root / "lib/secrets" / f"{name}.toml").open("rb") as file:
+            return str(tomllib.load(file)["secret"])
+
+    def worker_pids(self) -> list[int]:
+        """The workers that live by sockets of this root."""
+        return [pid for pid in _pids() if _is_worker(pid, self.root)]
+
+    def iscsi_url(self, name: str, lun: int = 0) -> str:
+        """For libiscsi and QEMU; CHAP comes from the environment, see :meth:`chap_environ`."""
+        return f"iscsi://127.0.0.1:{self.port}/{TARGET_PREFIX}{name}/{lun}"
+
+    def chap_environ(self, name: str) -> dict[str, str]:
+        """The environment in which libiscsi's users log in to ``name``."""
+        return os.environ | {
+            "LIBISCSI_CHAP_USERNAME": name,
+            "LIBISCSI_CHAP_PASSWORD": self.secret(name),
+        }
+
+    def __enter__(self) -> "Daemon":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self.kill_all()
+
+
+def twinlock() -> list[str]:
+    """The command, run by this interpreter."""
+    return [sys.executable, "-m", "twinlock.cli.main"]
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _is_worker(pid: int, root: Path) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"twinlock.server.worker" in command and f"TWINLOCK_ROOT={root}".encode() in environ

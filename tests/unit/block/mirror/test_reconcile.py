@@ -1,0 +1,190 @@
+"""Who is right: the table of cases, and what must hold for any superblocks at all."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinlock.block.mirror.bitmap import STALE, BitmapHeader
+from twinlock.block.mirror.reconcile import Plan, Verdict, View, account, choice, reconcile
+from twinlock.block.mirror.superblock import (
+    ACTIVE,
+    CLEAN,
+    ROLE_FAULTY,
+    ROLE_SPARE,
+    Feature,
+    Superblock,
+    SuperblockHeader,
+)
+
+F, S = ROLE_FAULTY, ROLE_SPARE
+IN_SYNC, CATCH_UP, CONTINUE, REBUILD = Verdict.IN_SYNC, Verdict.CATCH_UP, Verdict.CONTINUE, Verdict.REBUILD
+SPARE, OTHER, DIVERGED = Verdict.SPARE, Verdict.OTHER_ARRAY, Verdict.DIVERGED
+FILLING = Feature.RECOVERY_OFFSET
+BY_BITMAP = Feature.RECOVERY_OFFSET | Feature.RECOVERY_BITMAP
+
+
+@dataclass(frozen=True)
+class Says:
+    """One member, in short."""
+
+    number: int
+    events: int
+    roles: tuple[int, ...] = (0, 1)
+    features: int = 0
+    clean: bool = True
+    cleared: int | None = 10
+    bitmap_events: int | None = None
+    state: int = 0
+    uuid: bytes = b"u" * 16
+
+    def view(self) -> View:
+        header = SuperblockHeader(
+            set_uuid=self.uuid,
+            dev_number=self.number,
+            events=self.events,
+            feature_map=self.features | Feature.BITMAP_OFFSET,
+            resync_offset=CLEAN if self.clean else ACTIVE,
+            raid_disks=2,
+            utime=1_790_000_000,
+        )
+        bitmap = None
+        if self.cleared is not None:
+            events = self.events if self.bitmap_events is None else self.bitmap_events
+            bitmap = BitmapHeader(
+                events=events, events_cleared=self.cleared, uuid=self.uuid, state=self.state
+            )
+        return View(f"disk{self.number}", Superblock(header, self.roles), bitmap)
+
+
+def plan(*members: Says, expected: bytes | None = None) -> Plan | None:
+    return reconcile([member.view() for member in members], expected)
+
+
+CASES = {
+    "both clean": ([Says(0, 10), Says(1, 10)], [IN_SYNC, IN_SYNC]),
+    "cut off while becoming clean": ([Says(0, 11), Says(1, 10)], [IN_SYNC, IN_SYNC]),
+    "the second is ahead by one": ([Says(0, 10), Says(1, 11)], [IN_SYNC, IN_SYNC]),
+    "one alone": ([Says(1, 10)], [IN_SYNC]),
+    "missed some, since bits were cleared": ([Says(0, 20, (0, F)), Says(1, 10)], [IN_SYNC, CATCH_UP]),
+    "missed some, kernel's way": ([Says(0, 20, (0, S)), Says(1, 10)], [IN_SYNC, CATCH_UP]),
+    "just failed": ([Says(0, 12, (0, F)), Says(1, 10)], [IN_SYNC, CATCH_UP]),
+    "missed too much": ([Says(0, 20, (0, F), cleared=11), Says(1, 10)], [IN_SYNC, REBUILD]),
+    "behind, though called active": ([Says(0, 20), Says(1, 18)], [IN_SYNC, CATCH_UP]),
+    "no bitmap to tell": ([Says(0, 20, (0, F), cleared=None), Says(1, 10)], [IN_SYNC, REBUILD]),
+    "a bitmap behind its array": ([Says(0, 20, (0, F), bitmap_events=19), Says(1, 10)], [IN_SYNC, REBUILD]),
+    "a bitmap called stale": ([Says(0, 20, (0, F), state=STALE), Says(1, 10)], [IN_SYNC, REBUILD]),
+    "being filled": ([Says(0, 20), Says(1, 20, features=FILLING)], [IN_SYNC, CONTINUE]),
+    "being caught up": ([Says(0, 20), Says(1, 20, features=BY_BITMAP)], [IN_SYNC, CATCH_UP]),
+    "being caught up, bitmap lost": (
+        [Says(0, 20, cleared=None), Says(1, 20, features=BY_BITMAP)],
+        [IN_SYNC, CONTINUE],
+    ),
+    "being filled, one event ahead": ([Says(0, 20), Says(1, 21, features=FILLING)], [IN_SYNC, CONTINUE]),
+    "lost while being filled": ([Says(0, 30, (0, F)), Says(1, 20, features=FILLING)], [IN_SYNC, REBUILD]),
+    "lost while caught up": ([Says(0, 30, (0, F)), Says(1, 20, features=BY_BITMAP)], [IN_SYNC, CATCH_UP]),
+    "a spare and a free place": ([Says(0, 10, (0, F, S)), Says(2, 5, (0, F, S))], [IN_SYNC, REBUILD]),
+    "a spare and no place": ([Says(0, 9), Says(1, 9), Says(2, 9, (0, 1, S))], [IN_SYNC, IN_SYNC, SPARE]),
+    "replaced, and back": (
+        [Says(0, 30, (0, F, 1)), Says(2, 30, (0, F, 1)), Says(1, 10)],
+        [IN_SYNC, IN_SYNC, SPARE],
+    ),
+    "replaced, and back alone with the new one": (
+        [Says(2, 30, (F, F, 1), cleared=20), Says(1, 10)],
+        [IN_SYNC, REBUILD],
+    ),
+    "replaced, and back before any bit was cleared": (
+        [Says(2, 30, (F, F, 1)), Says(1, 10)],
+        [IN_SYNC, CATCH_UP],
+    ),
+    "a copy of a member": ([Says(0, 10), Says(0, 10)], [IN_SYNC, SPARE]),
+    "another array": ([Says(0, 10), Says(1, 9, uuid=b"v" * 16)], [IN_SYNC, OTHER]),
+    "ran apart": ([Says(0, 20, (0, F)), Says(1, 15, (F, 1))], [IN_SYNC, DIVERGED]),
+    "ran apart equally long": ([Says(0, 15, (0, F)), Says(1, 15, (S, 1))], [IN_SYNC, DIVERGED]),
+    "ran alone, and the other knows nothing of it": ([Says(0, 20), Says(1, 19, (F, 1))], [IN_SYNC, DIVERGED]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases(name: str) -> None:
+    members, verdicts = CASES[name]
+    found = plan(*members)
+    assert found is not None
+    assert list(found.verdicts) == verdicts
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_order_of_members_changes_nothing_but_ties(name: str) -> None:
+    members, verdicts = CASES[name]
+    found = plan(*reversed(members))
+    assert found is not None
+    if len({member.events for member in members}) == len(members):
+        assert list(found.verdicts) == verdicts[::-1]
+    assert sorted(verdict.name for verdict in found.verdicts) == sorted(verdict.name for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [Says(0, 10, features=FILLING)],
+        [Says(0, 10, (S, 1))],
+        [Says(0, 10, features=FILLING), Says(1, 10, features=BY_BITMAP)],
+    ],
+)
+def test_nothing_complete_is_nothing_to_start(members: list[Says]) -> None:
+    assert plan(*members) is None
+
+
+def test_an_array_that_is_not_expected_does_not_win() -> None:
+    found = plan(Says(0, 99, uuid=b"v" * 16), Says(1, 10), expected=b"u" * 16)
+    assert found is not None
+    assert (found.freshest, found.verdicts) == (1, (OTHER, IN_SYNC))
+
+
+def test_the_account_names_both_and_how_to_choose() -> None:
+    views = [Says(0, 20, (0, F)).view(), Says(1, 15, (F, 1)).view()]
+    found = reconcile(views)
+    assert found is not None
+    told = account(views, found)
+    assert told == (
+        "disk0 was last changed 2026-09-21 14:13:20 UTC at event 20 (more changes than any other), "
+        "without disk1; "
+        "disk1 was last changed 2026-09-21 14:13:20 UTC at event 15, without disk0"
+    )
+    assert "to go on with disk1, disconnect disk0" in choice(views, found)
+
+
+MEMBERS = st.builds(
+    Says,
+    number=st.integers(0, 3),
+    events=st.integers(8, 14),
+    roles=st.tuples(*[st.sampled_from([0, 1, F, S])] * 4),
+    features=st.sampled_from([0, FILLING, BY_BITMAP]),
+    clean=st.booleans(),
+    cleared=st.none() | st.integers(5, 14),
+    state=st.sampled_from([0, STALE]),
+)
+
+
+@given(st.lists(MEMBERS, min_size=1, max_size=4))
+def test_whatever_members_say_the_plan_is_sound(members: list[Says]) -> None:
+    found = plan(*members)
+    views = [member.view() for member in members]
+    if found is None:
+        complete = [v for v in views if v.superblock.active and not v.superblock.features & FILLING]
+        assert complete == []
+        return
+    judge = views[found.freshest].superblock
+    assert found.verdicts[found.freshest] is IN_SYNC
+    places = [role for role in found.roles if role is not None]
+    assert len(places) == len(set(places))
+    assert all(role < 2 for role in places)
+    for view, verdict, role in zip(views, found.verdicts, found.roles, strict=True):
+        superblock = view.superblock
+        assert (role is not None) == (verdict in (IN_SYNC, CATCH_UP, CONTINUE, REBUILD))
+        if verdict is IN_SYNC:
+            assert superblock.header.events + 1 >= judge.header.events
+            assert not superblock.features & FILLING
+        if verdict is CATCH_UP:
+            assert found.bitmap_valid

@@ -1,0 +1,280 @@
+"""Copying what may differ: which chunks, in which direction, and what stays true meanwhile."""
+
+from threading import Thread
+
+import pytest
+
+from tests.unit.block.arrays import BLOCK, SIZE, Array, array, make, media
+from twinlock.block.memory import MemoryDevice
+from twinlock.block.mirror.layout import member_layout
+from twinlock.block.mirror.member import MemberState, read_member
+from twinlock.block.mirror.resync import PIECE
+from twinlock.block.mirror.superblock import Feature
+from twinlock.units import MIB
+
+DATA = member_layout(SIZE).data_offset
+CHUNK = 4 * MIB
+A, B, C = (bytes([letter]) * BLOCK for letter in b"abc")
+
+
+def states(made: Array) -> list[MemberState]:
+    return [member.state for member in made.mirror.status().members]
+
+
+def data(medium: MemoryDevice, offset: int = 0, length: int | None = None) -> bytes:
+    return bytes(medium.read(DATA + offset, SIZE - DATA - offset if length is None else length))
+
+
+def finish(made: Array) -> None:
+    made.settle()
+    made.mirror.flush()
+
+
+def test_a_crash_costs_the_marked_chunks_only() -> None:
+    made = array()
+    made.mirror.write(3 * CHUNK, A)
+    made.crash()
+    made.media[1].write(DATA + 3 * CHUNK, B)  # only one member got the second write
+    made.media[1].write(DATA + 5 * CHUNK, B)  # a difference no crash can make: it shows what is copied
+    made.start()
+    finish(made)
+    assert data(made.media[1], 3 * CHUNK, BLOCK) == A
+    assert data(made.media[1], 5 * CHUNK, BLOCK) == B
+    assert made.notes.progress[-1] == (CHUNK, CHUNK)
+    assert read_member(made.media[0]).superblock.clean
+
+
+def test_what_a_reader_saw_before_the_resync_is_what_stays() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.crash()
+    made.media[0].write(DATA, B)
+    seen = bytes(made.start().read(0, BLOCK))
+    finish(made)
+    assert data(made.media[0], 0, BLOCK) == data(made.media[1], 0, BLOCK) == seen == B
+
+
+def test_members_in_sync_that_agree_are_not_written_to() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.mirror.flush()
+    made.crash()
+    made.start()
+    for disk in made.disks:
+        disk.operations.clear()
+    while made.mirror.step():
+        pass
+    assert {kind for disk in made.disks for kind, _, _ in disk.operations} == {"r"}
+
+
+def test_a_first_build_makes_the_members_agree() -> None:
+    disks = media()
+    disks[1].write(DATA, B)
+    disks[1].write(SIZE - BLOCK - MIB, C)
+    made = Array(disks)
+    make(disks, assume_clean=False)
+    made.start()
+    assert made.mirror.status().dirty
+    finish(made)
+    assert data(disks[0]) == data(disks[1])
+    assert not made.mirror.status().dirty
+    total = made.mirror.size
+    assert made.notes.progress[-1] == (total, total)
+
+
+def test_a_member_that_was_away_catches_up_from_the_bitmap() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.stop()
+    made.start(0)
+    made.mirror.write(2 * CHUNK, B)
+    made.stop()
+    made.media[1].write(DATA + 7 * CHUNK, C)  # outside the marked chunks: stays as it is
+    made.start()
+    assert states(made) == [MemberState.IN_SYNC, MemberState.REBUILDING]
+    features = read_member(made.media[1]).superblock.features
+    assert features == Feature.BITMAP_OFFSET | Feature.RECOVERY_OFFSET | Feature.RECOVERY_BITMAP
+    assert bytes(made.mirror.read(2 * CHUNK, BLOCK)) == B
+    finish(made)
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    assert data(made.media[1], 2 * CHUNK, BLOCK) == B
+    assert data(made.media[1], 7 * CHUNK, BLOCK) == C
+    assert made.notes.progress[-1] == (CHUNK, CHUNK)
+    assert read_member(made.media[1]).superblock.features == Feature.BITMAP_OFFSET
+
+
+def test_a_member_that_failed_comes_back() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.disks[0].vanish()
+    made.mirror.write(0, B)
+    made.mirror.write(CHUNK, B)
+    made.mirror.flush()
+    made.crash()
+    made.start()
+    assert states(made) == [MemberState.REBUILDING, MemberState.IN_SYNC]
+    assert bytes(made.mirror.read(0, BLOCK)) == B
+    finish(made)
+    assert data(made.media[0]) == data(made.media[1])
+
+
+def test_a_member_that_missed_cleared_bits_is_copied_whole() -> None:
+    made = array(3)
+    made.mirror.write(0, A)
+    made.stop()
+    old = made.media[2]
+    kept = bytes(old.read(0, SIZE))
+    made.start(0, 1, 2)
+    made.mirror.write(CHUNK, B)
+    made.stop()
+    old.write(0, kept)  # it was away while the bits were cleared
+    made.start()
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC, MemberState.REBUILDING]
+    finish(made)
+    assert data(old) == data(made.media[0])
+    assert made.notes.progress[-1] == (made.mirror.size, made.mirror.size)
+
+
+def test_a_full_copy_goes_on_where_a_clean_stop_left_it() -> None:
+    made = array()
+    made.stop()
+    blank = MemoryDevice(SIZE, BLOCK, path="new")
+    header = read_member(made.media[1]).superblock
+    made.start(0)
+    for chunk in range(4):
+        made.mirror.write(chunk * CHUNK, A)
+    made.stop()
+    filling = header.change(feature_map=Feature.BITMAP_OFFSET | Feature.RECOVERY_OFFSET, events=0)
+    blank.write(4096, filling.build())
+    made.media[1] = blank
+    made.start()
+    for _ in range(6 * CHUNK // PIECE):
+        made.mirror.step()
+    made.stop()
+    assert read_member(blank).superblock.header.recovery_offset == 6 * CHUNK // 512
+    blank.write(DATA + 5 * CHUNK, B)  # behind the offset: not copied again
+    made.start()
+    assert states(made)[1] is MemberState.REBUILDING
+    finish(made)
+    assert data(blank, 5 * CHUNK, BLOCK) == B
+    assert data(blank, 6 * CHUNK) == data(made.media[0], 6 * CHUNK)
+    assert data(blank, 0, 4 * CHUNK) == data(made.media[0], 0, 4 * CHUNK)
+
+
+def test_a_crash_in_the_middle_of_a_full_copy_loses_nothing() -> None:
+    made = array()
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, A)
+    made.stop()
+    header = read_member(made.media[1]).superblock
+    filling = header.change(feature_map=Feature.BITMAP_OFFSET | Feature.RECOVERY_OFFSET, events=0)
+    made.media[1].write(4096, filling.build())
+    made.start()
+    for _ in range(8):
+        made.mirror.step()
+    made.clock.now += 61
+    made.mirror.step()  # the offset is on disk now
+    made.mirror.write(0, B)
+    made.crash()
+    made.media[1].write(DATA, C)  # the write to a part that was copied reached one member only
+    made.start()
+    finish(made)
+    assert data(made.media[0]) == data(made.media[1])
+    assert data(made.media[1], 0, BLOCK) == B
+
+
+def test_writes_go_on_during_a_resync() -> None:
+    made = Array(media())
+    make(made.media, assume_clean=False)
+    made.start()
+    stop = False
+
+    def write() -> None:
+        turn = 0
+        while not stop:
+            made.mirror.write(turn * 7 % 200 * BLOCK * 16, bytes([turn % 256]) * BLOCK)
+            turn += 1
+
+    writers = [Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    while made.mirror.step():
+        pass
+    stop = True
+    for writer in writers:
+        writer.join()
+    made.mirror.flush()
+    assert data(made.media[0]) == data(made.media[1])
+
+
+def test_a_target_that_fails_is_failed_and_the_copy_ends() -> None:
+    made = array()
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, A)
+    made.stop()
+    made.start()
+    made.disks[1].break_writes(DATA, BLOCK)
+    made.settle()
+    assert states(made) == [MemberState.IN_SYNC, MemberState.FAULTY]
+    assert made.notes.failed == [1]
+
+
+def test_a_source_that_cannot_be_read_keeps_the_member_out_until_it_can() -> None:
+    made = array()
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, A)
+    made.mirror.write(CHUNK, B)
+    made.stop()
+    made.start()
+    made.disks[0].break_reads(DATA, BLOCK)
+    made.settle()
+    assert made.notes.stalled
+    assert states(made) == [MemberState.IN_SYNC, MemberState.REBUILDING]
+    made.mirror.write(0, C)  # written again, the sector can be read
+    made.settle()
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    made.mirror.flush()
+    assert data(made.media[0]) == data(made.media[1])
+
+
+def test_a_target_without_room_waits_for_it() -> None:
+    made = array()
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, A)
+    made.stop()
+    made.start()
+    made.disks[1].plan = "S"
+    made.mirror.step()
+    assert made.notes.full == [1]
+    assert not made.mirror.step()
+    finish(made)
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+
+
+def test_an_end_of_a_copy_that_cannot_be_written_down_is_tried_again() -> None:
+    made = array()
+    made.stop()
+    made.start(0)
+    made.stop()
+    made.start()
+    made.disks[0].plan, made.disks[1].plan = "S", ""
+    assert not made.mirror.step()
+    assert len(made.notes.stalled) == 1
+    made.settle()
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+
+
+@pytest.mark.parametrize("source", [0, 1])
+def test_a_resync_source_with_a_bad_block_is_repaired_from_the_other(source: int) -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.crash()
+    made.start()
+    made.disks[source].break_reads(DATA, BLOCK)
+    finish(made)
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    assert data(made.media[0], 0, BLOCK) == data(made.media[1], 0, BLOCK) == A
