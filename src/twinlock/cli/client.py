@@ -1,16 +1,12 @@
 """Asks the API: that of the running daemon, or, for what needs none, one of our own."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
-from twinlock.daemon.api import build_api
 from twinlock.daemon.folders import Folders
-from twinlock.daemon.supervisor import Supervisor
 from twinlock.errors import NotServing, rebuild
 from twinlock.server import control
 
@@ -34,7 +30,9 @@ async def _ask(method: str, path: str, kind: type[_M], body: BaseModel | None, a
     except (httpx.ConnectError, FileNotFoundError) as error:
         if not alone:
             raise NotServing(socket=folders.api_socket) from error
-        async with _own_api(folders) as client:
+        from twinlock.cli.alone import own_api  # see there
+
+        async with own_api(folders) as transport, _client(transport) as client:
             response = await client.request(method, path, content=content)
     return _result(response, kind)
 
@@ -54,14 +52,3 @@ def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
         headers={"content-type": "application/json"},
         trust_env=False,
     )
-
-
-@contextlib.asynccontextmanager
-async def _own_api(folders: Folders) -> AsyncIterator[httpx.AsyncClient]:
-    supervisor = Supervisor(folders)
-    supervisor.claim()
-    try:
-        async with _client(httpx.ASGITransport(build_api(supervisor), raise_app_exceptions=False)) as client:
-            yield client
-    finally:
-        supervisor.release()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.recording_device import RecordingDevice
 from twinlock.block.crypt import CryptDevice
-from twinlock.errors import MediumError
+from twinlock.errors import DeviceGone, MediumError
 from twinlock.native import KeyBuffer, SectorCipher
 
 START, SIZE = 8192, 65536

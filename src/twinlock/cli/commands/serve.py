@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from twinlock.daemon.folders import Folders
-from twinlock.daemon.run import serve
 from twinlock.errors import BadOption
 from twinlock.server.portal import Portal
 
@@ -20,6 +19,8 @@ def run(
     ] = None,
 ) -> None:
     """Serve all volumes until stopped (Ctrl-C or SIGTERM)."""
+    from twinlock.daemon.run import serve  # takes long to import, and no other command needs it
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     serve(Folders.locate(), [_portal(text) for text in portal] if portal else None)
 
