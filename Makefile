@@ -18,14 +18,13 @@ demo: packages-demo install  ## run the main job on real parts, and show that it
 	$(BIN)/python scripts/demo.py
 
 test: packages-test install-dev  ## all tests, the long ones in their short form
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not vm" tests
-	$(BIN)/python -m pytest -m vm tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 test-vm: packages-test install-dev  ## a stock kernel judges the format
-	$(BIN)/python -m pytest -m vm tests
+	$(BIN)/python -m pytest -n 2 -m vm tests
 
 test-faults: packages-test install-dev  ## the long form of the fault tests
-	TWINLOCK_FAULTS=long $(BIN)/python -m pytest tests/faults
+	TWINLOCK_FAULTS=long $(BIN)/python -m pytest -n 2 tests/faults
 
 lint: install-dev  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import MakeVolume
 from tests.support.client import Client, Refused
 from tests.support.daemon import TARGET_PREFIX, Daemon
+from tests.support.faults import times
 from tests.support.initiator import Credentials
 from twinlock.wire.iscsi_codes import LoginStatus
 
@@ -75,7 +76,7 @@ class Writer:
 
 
 @pytest.mark.parametrize("victim", ["worker", "both"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(times(3, 50)))
 def test_flushed_writes_survive_kill_9(
     daemon: Daemon, make_volume: MakeVolume, passphrase_file: Path, victim: str, seed: int
 ) -> None:

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tests.support.faults import times
 from tests.unit.block.arrays import BLOCK, Array, make, media
 from twinlock.block.mirror.layout import member_layout
 from twinlock.block.mirror.member import MemberState
@@ -17,7 +18,7 @@ from twinlock.units import MIB
 SIZE = 24 * MIB
 DATA = member_layout(SIZE).data_offset
 PLACES = [chunk * 4 * MIB + block * BLOCK for chunk in (0, 1, 4) for block in range(6)]
-LIVES, CYCLES = 25, 6
+LIVES, CYCLES = times(25, 1000), 6
 
 
 class PowerCut(Exception):
