@@ -1,9 +1,12 @@
 """Sizes: bytes inside, words outside."""
 
 import re
+from fractions import Fraction
 
 SECTOR = 512
 """Bytes of a sector, the unit of md's and dm-crypt's on-disk fields, whatever the block size."""
+LARGEST = (1 << 63) - 1
+"""Bytes that an offset can count."""
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 _SUFFIXES = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
@@ -18,7 +21,10 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no size")
-    return int(float(match[1]) * _SUFFIXES[match[2].upper()])
+    size = int(Fraction(match[1]) * _SUFFIXES[match[2].upper()])
+    if size > LARGEST:
+        raise ValueError(f"{text!r} is more than any disk has")
+    return size
 
 
 def format_size(size: int) -> str:

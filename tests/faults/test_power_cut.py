@@ -1,7 +1,8 @@
 """Power cuts at any moment, any subset of unflushed writes lost; an oracle knows what may be read afterwards.
 
 Each block may hold what the last successful flush left there, or anything that was
-written to it since.  Members come and go between the cuts.
+written to it since; one that was discarded may hold zeros as well, for only one of the
+members knows how to.  Members come and go between the cuts, and run out of room.
 """
 
 from random import Random
@@ -9,10 +10,11 @@ from random import Random
 import pytest
 
 from tests.support.faults import times
-from tests.unit.block.arrays import BLOCK, Array, make, media
+from tests.unit.block.arrays import BLOCK, Array, Keeper, make, media
 from twinlock.block.mirror.layout import member_layout
 from twinlock.block.mirror.member import MemberState
 from twinlock.block.mirror.record import Record
+from twinlock.errors import SpaceExhausted
 from twinlock.units import MIB
 
 SIZE = 24 * MIB
@@ -30,20 +32,26 @@ class Oracle:
 
     def __init__(self) -> None:
         self.legal: dict[int, set[int]] = {place: {0} for place in PLACES}
-        self.last: dict[int, int] = dict.fromkeys(PLACES, 0)
+        self.last: dict[int, set[int]] = {place: {0} for place in PLACES}
+
+    def begins(self, place: int, value: int) -> None:
+        """A write that may come to nothing."""
+        self.legal[place].add(value)
+        self.last[place] = self.last[place] | {value}
 
     def written(self, place: int, value: int) -> None:
-        self.legal[place].add(value)
-        self.last[place] = value
+        self.last[place] = {value}
 
     def flushed(self) -> None:
-        self.legal = {place: {value} for place, value in self.last.items()}
+        self.legal = {place: set(values) for place, values in self.last.items()}
 
-    def check(self, place: int, found: bytes) -> None:
+    def check(self, place: int, found: bytes, *, settled: bool) -> None:
+        """What is read is legal; it stays so if the members agree, and no disk can fail that alone has it."""
         value = int.from_bytes(found[:8], "little")
         assert found == value.to_bytes(8, "little") * (BLOCK // 8), f"block {place} is torn"
         assert value in self.legal[place], f"block {place} holds {value}, not one of {self.legal[place]}"
-        self.legal[place], self.last[place] = {value}, value
+        self.last[place] = {value} if settled else set(self.legal[place])
+        self.legal[place] = set(self.last[place])
 
 
 class Life:
@@ -51,7 +59,7 @@ class Life:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.array = Array(media(size=SIZE))
+        self.array = Array([*media(1, SIZE), Keeper(SIZE, BLOCK, path="keeper")])
         self.oracle = Oracle()
         self.value = 0
         self.lost = False
@@ -60,7 +68,7 @@ class Life:
 
     def cycle(self) -> None:
         self.array.start(*self.random.choice([(0, 1)] * 4 + [self.current()]))
-        self.recover()
+        self.random.choice([self.recover, self.check])()
         self.lost = False
         budget = self.random.randrange(200)
 
@@ -94,13 +102,30 @@ class Life:
         return (self.random.choice(in_sync),) if len(in_sync) == 1 else (0, 1)
 
     def act(self) -> None:
-        self.random.choice([self.write] * 6 + [self.flush, self.rest, self.step, self.lose])()
+        self.random.choice(ACTS)(self)
 
     def write(self) -> None:
         place = self.random.choice(PLACES)
         self.value += 1
-        self.oracle.written(place, self.value)
+        self.oracle.begins(place, self.value)
         self.array.mirror.write(place, self.value.to_bytes(8, "little") * (BLOCK // 8))
+        self.oracle.written(place, self.value)
+
+    def discard(self) -> None:
+        place = self.random.choice(PLACES)
+        self.oracle.begins(place, 0)
+        self.array.mirror.discard(place, BLOCK)
+
+    def write_without_room(self) -> None:
+        """One member has no room for what comes next, be it data or a note about them."""
+        disk = self.random.choice(self.array.disks)
+        disk.plan = "S"
+        try:
+            self.write()
+        except SpaceExhausted:
+            pass
+        finally:
+            disk.plan = ""
 
     def flush(self) -> None:
         self.array.mirror.flush()
@@ -120,18 +145,33 @@ class Life:
             self.lost = True
             self.array.disks[self.random.randrange(2)].vanish()
 
+    def check(self, *, settled: bool = False) -> None:
+        for place in PLACES:
+            self.oracle.check(place, bytes(self.array.mirror.read(place, BLOCK)), settled=settled)
+
     def recover(self) -> None:
         """Every block is legal before, during and after the resync, and then the members agree."""
         mirror = self.array.mirror
-        for place in PLACES:
-            self.oracle.check(place, bytes(mirror.read(place, BLOCK)))
+        seen = [bytes(mirror.read(place, BLOCK)) for place in PLACES]
+        self.check()
         self.array.settle()
-        for place in PLACES:
-            self.oracle.check(place, bytes(mirror.read(place, BLOCK)))
+        self.check(settled=True)
+        assert seen == [bytes(mirror.read(place, BLOCK)) for place in PLACES]
         mirror.flush()
         if all(member.state is MemberState.IN_SYNC for member in mirror.status().members):
             left, right = (bytes(medium.read(DATA, SIZE - DATA)) for medium in self.array.media)
             assert left == right, "the members differ after the resync"
+
+
+ACTS = [
+    *[Life.write] * 6,
+    Life.flush,
+    Life.rest,
+    *[Life.step] * 2,
+    Life.lose,
+    Life.discard,
+    Life.write_without_room,
+]
 
 
 def live(seed: int) -> None:

@@ -62,6 +62,12 @@ RESYNCED = f"""
 dmesg | grep 'md: resync of RAID array md0'
 """
 
+RECOVERED = f"""
+# a member that was being filled: the kernel fills it
+{SETTLED}
+dmesg | grep 'md: recovery of RAID array md0'
+"""
+
 IDENTICAL = f"""
 # the kernel reads both members and finds no difference
 echo check > /sys/block/md0/md/sync_action

@@ -7,6 +7,7 @@ import pytest
 from tests.vm import files, initiator, members, stack
 from tests.vm.backup import Backup
 from tests.vm.conftest import Guest
+from tests.vm.rebuild import CHUNK, Kind, Rebuild
 
 pytestmark = pytest.mark.vm
 
@@ -42,3 +43,21 @@ def test_the_kernel_resyncs_what_a_crash_left(backup: Backup, guest: Guest, tmp_
     with guest() as machine:
         machine.run(stack.BITMAP_DIRTY + stack.ASSEMBLE + stack.RESYNCED + stack.IDENTICAL + stack.OPEN)
         assert machine.run(stack.digest_of_first(mebibytes=8)).split()[0] == flushed
+
+
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name.lower())
+def test_the_kernel_ends_a_rebuild_that_a_crash_cut_off(backup: Backup, guest: Guest, kind: Kind) -> None:
+    """A write to what was copied already is lost on the member that was being filled."""
+    rebuild = Rebuild(backup.members, kind)
+    rebuild.mirror.write(CHUNK, b"kept" * 1024)
+    rebuild.crash(CHUNK)
+    with guest() as machine:
+        machine.run(stack.ASSEMBLE + stack.RECOVERED + stack.IDENTICAL)
+
+
+def test_the_kernel_goes_on_with_a_rebuild_that_was_stopped(backup: Backup, guest: Guest) -> None:
+    rebuild = Rebuild(backup.members, Kind.ALL)
+    rebuild.mirror.write(CHUNK, b"kept" * 1024)
+    rebuild.mirror.close()
+    with guest() as machine:
+        machine.run(stack.ASSEMBLE + stack.RECOVERED + stack.IDENTICAL)

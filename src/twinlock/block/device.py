@@ -22,6 +22,11 @@ class BlockDevice(ABC):
     block_size: int
     """Bytes of the smallest unit of access."""
 
+    @property
+    def punches_holes(self) -> bool:
+        """True if a discarded range reads as zeros; where not, two devices that discard it may differ."""
+        return False
+
     @abstractmethod
     def read(self, offset: int, length: int) -> Buffer:
         """``length`` bytes from ``offset``."""

@@ -82,6 +82,11 @@ class FaultyDevice(BlockDevice):
 
     # -- the device -----------------------------------------------------------------------------
 
+    @property
+    def punches_holes(self) -> bool:
+        """As below."""
+        return self.lower.punches_holes
+
     def read(self, offset: int, length: int) -> Buffer:
         """See :meth:`BlockDevice.read`."""
         self._begin("r", offset, length)
@@ -131,10 +136,11 @@ class FaultyDevice(BlockDevice):
             self.lower.flush()
 
     def discard(self, offset: int, length: int) -> None:
-        """At once: what a discard leaves behind is nobody's business."""
+        """At once; the cache forgets what the lower device does."""
         self._begin("d", offset, length)
         with self._lock:
-            self._forget(self._numbers(offset, length))
+            if self.punches_holes:
+                self._forget(self._numbers(offset, length))
             self.lower.discard(offset, length)
 
     def close(self) -> None:

@@ -5,6 +5,11 @@ writes are durable after ``fdatasync``.  Two descriptors are open on each
 writable member.  The kernel reports a failed write-back once to each open file
 description; so a durable write, which has the second one to itself, can neither
 swallow the error that the next flush must see nor wait for a flush that takes long.
+
+A member that becomes shorter than it was is gone, for good.  A disk that is pulled out
+shows itself in no other way: the kernel sets its size to 0, answers writes with "no space
+left" and calls flushes a success.  A file that was cut would answer with zeros, once some
+write made it long again.
 """
 
 import errno
@@ -31,15 +36,10 @@ from twinlock.errors import (
 )
 from twinlock.units import SECTOR
 
-_BY_NUMBER: dict[int | None, type[DeviceError]] = {
-    errno.ENOSPC: SpaceExhausted,
-    errno.EDQUOT: SpaceExhausted,
-    errno.ENODEV: DeviceGone,
-    errno.ENXIO: DeviceGone,
-    errno.ESTALE: DeviceGone,
-    errno.EBADF: DeviceGone,
-}
-"""Errors with a meaning of their own; all others mean what the operation says."""
+_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EBADF})
+"""Errors of a device or file that will not come back."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a file system without room.  From a block device they are failures like others."""
 
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
@@ -66,6 +66,7 @@ class FileDevice(BlockDevice):
         self._nowait = True
         self._without_medium = False
         self._discards = True
+        self._gone: str | None = None
         self._flush_lock = Lock()
         self._flush_failure: str | None = None
 
@@ -101,17 +102,23 @@ class FileDevice(BlockDevice):
                 raise _unusable(name, error) from error
             raise
 
+    @property
+    def punches_holes(self) -> bool:
+        """True if what :meth:`discard` gave back reads as zeros: a regular file, until a punch failed."""
+        return self._discards and not self.is_block
+
     # -- data -----------------------------------------------------------------------------------
 
     def read(self, offset: int, length: int) -> Buffer:
         """See :meth:`BlockDevice.read`."""
         self.check_range(offset, length)
+        self._refuse_gone(offset)
         try:
             data = os.pread(self._fd, length, offset)
             while len(data) < length:
                 more = os.pread(self._fd, length - len(data), offset + len(data))
                 if not more:
-                    raise MediumError(f"{self.path} ends before its size", offset=offset + len(data))
+                    raise self._lost("it ends before its size", offset + len(data))
                 data += more
         except OSError as error:
             raise self._failure(error, MediumError, offset) from error
@@ -120,6 +127,7 @@ class FileDevice(BlockDevice):
     def read_nowait(self, offset: int, length: int) -> Buffer | None:
         """From the page cache only (RWF_NOWAIT); None if the medium has to be asked."""
         self.check_range(offset, length)
+        self._refuse_gone(offset)
         if not self._nowait:
             return self._read_without_medium(offset, length)
         data = bytearray(length)
@@ -147,28 +155,34 @@ class FileDevice(BlockDevice):
         """``fdatasync``; once it failed, this and every later flush is WriteFailed.
 
         After a failure the kernel has dropped what it could not write and would call the next
-        attempt a success, so there is none.
+        attempt a success, so there is none.  Raises DeviceGone if the member is not as long as it was.
         """
         with self._flush_lock:
             if self._flush_failure is None:
                 try:
                     os.fdatasync(self._fd)
-                    return
                 except OSError as error:
                     self._flush_failure = error.strerror
-            raise WriteFailed(f"{self.path} could not be flushed: {self._flush_failure}")
+            self._refuse_short()
+            if self._flush_failure is not None:
+                raise WriteFailed(f"{self.path} could not be flushed: {self._flush_failure}")
 
     def discard(self, offset: int, length: int) -> None:
-        """Punch a hole, or BLKDISCARD; what does not support it is left as it is."""
+        """Punch a hole, or BLKDISCARD; a member that cannot is left as it is, and not asked again.
+
+        A discard is advice, and no data depend on it: of its errors only DeviceGone is raised.
+        """
         self.check_range(offset, length)
+        self._refuse_gone(offset)
         if not self._discards or not length:
             return
         try:
             (kernel.discard_blocks if self.is_block else kernel.punch_hole)(self._fd, offset, length)
         except OSError as error:
-            if error.errno not in kernel.UNSUPPORTED:
-                raise self._failure(error, WriteFailed, offset) from error
             self._discards = False
+            failure = self._failure(error, WriteFailed, offset)
+            if isinstance(failure, DeviceGone):
+                raise failure from error
 
     def allocate(self, offset: int, length: int) -> None:
         """Reserve the range of a file; raises SpaceExhausted if there is no room for it."""
@@ -202,6 +216,9 @@ class FileDevice(BlockDevice):
     def _write(self, fd: int, offset: int, data: Buffer, flags: int) -> None:
         view = memoryview(data)
         self.check_range(offset, view.nbytes)
+        self._refuse_gone(offset)
+        if not self.is_block:  # a write behind the end of a file that was cut would make it long again
+            self._refuse_short(offset)
         try:
             written = os.pwritev(fd, [view], offset, flags)
             while written < view.nbytes:
@@ -210,8 +227,33 @@ class FileDevice(BlockDevice):
             raise self._failure(error, WriteFailed, offset) from error
 
     def _failure(self, error: OSError, otherwise: type[DeviceError], offset: int) -> DeviceError:
-        kind = _BY_NUMBER.get(error.errno, otherwise)
-        return kind(f"{self.path}: {error.strerror}", offset=offset)
+        """What an error means, once it is known whether the member is still there."""
+        reason = error.strerror or str(error)
+        if error.errno in _GONE or self._is_short():
+            return self._lost(reason, offset)
+        full = error.errno in _FULL and not self.is_block
+        return (SpaceExhausted if full else otherwise)(f"{self.path}: {reason}", offset=offset)
+
+    def _refuse_gone(self, offset: int | None = None) -> None:
+        if self._gone is not None:
+            raise self._lost(self._gone, offset)
+
+    def _refuse_short(self, offset: int | None = None) -> None:
+        self._refuse_gone(offset)
+        if self._is_short():
+            raise self._lost("it is shorter than it was", offset)
+
+    def _lost(self, reason: str, offset: int | None) -> DeviceGone:
+        """Remember that the member is gone: whatever it answers from now on is not the array's."""
+        self._gone = self._gone or reason
+        return DeviceGone(f"{self.path} is gone: {self._gone}", offset=offset)
+
+    def _is_short(self) -> bool:
+        try:
+            size = kernel.device_size(self._fd) if self.is_block else os.fstat(self._fd).st_size
+        except OSError:
+            return True
+        return size < self.size
 
 
 def _create(path: str) -> int:

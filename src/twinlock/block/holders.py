@@ -14,6 +14,8 @@ from pathlib import Path
 from twinlock.block.mounts import mounts
 from twinlock.errors import MemberInUse
 
+_WORKER = "twinlock.server.worker"
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -124,6 +126,11 @@ def _processes(subject: _Subject) -> Iterator[Holder]:
         if not process.name.isdigit():
             continue
         if any(_holds(process, link, subject) for link in _entries(process / "fd")):
+            words = _text(process / "cmdline").split("\0")
+            if _WORKER in words:  # its last argument is the log, which has the volume's name
+                volume = Path(words[-2] if not words[-1] else words[-1]).stem
+                yield Holder(f"twinlock, which serves volume {volume}", f"twinlock lock {volume}")
+                return
             name = _text(process / "comm") or "a program"
             yield Holder(f"process {process.name} ({name})", f"kill {process.name}")
 

@@ -20,6 +20,11 @@ class MemoryDevice(BlockDevice):
         self._blocks: dict[int, bytes] | None = {}
         self._lock = Lock()
 
+    @property
+    def punches_holes(self) -> bool:
+        """What is not there reads as zeros."""
+        return True
+
     def read(self, offset: int, length: int) -> Buffer:
         """See :meth:`BlockDevice.read`."""
         self.check_range(offset, length)

@@ -13,7 +13,7 @@ class Observer(Protocol):
     """Who wants to know.  One is handed to a device when it is made."""
 
     def member_failed(self, index: int, error: DeviceError) -> None:
-        """The member is out of the array, and the others' superblocks say so."""
+        """The member is out of the array; nothing succeeds until the others' superblocks say so."""
 
     def read_repaired(self, index: int, offset: int, length: int) -> None:
         """A part that the member could not read was answered from another one and rewritten (bytes)."""

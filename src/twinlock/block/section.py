@@ -20,6 +20,11 @@ class Section(BlockDevice):
         self.size = size
         self.block_size = lower.block_size
 
+    @property
+    def punches_holes(self) -> bool:
+        """As below."""
+        return self.lower.punches_holes
+
     def read(self, offset: int, length: int) -> Buffer:
         """See :meth:`BlockDevice.read`."""
         self.check_range(offset, length)

@@ -5,11 +5,9 @@ superblocks judged, the container unlocked; what fails lets go of all of it.
 """
 
 import contextlib
-import fcntl
 import logging
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -20,15 +18,19 @@ from typing_extensions import Buffer
 from twinlock.block.crypt import CryptDevice
 from twinlock.block.device import BlockDevice
 from twinlock.block.file import FileDevice
+from twinlock.block.mirror import status as block_status
 from twinlock.block.mirror.assembly import Judgement, judge
-from twinlock.block.mirror.member import read_member
+from twinlock.block.mirror.member import Member, read_member
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.errors import (
     ContainerUnsupported,
     DeviceError,
     MemberMissing,
+    MemberUnusable,
     NoMemberUsable,
+    NotAMember,
     PassphraseUnusable,
+    TwinlockError,
 )
 from twinlock.luks.container import PROBE_LENGTH, OpenContainer, header_length, unlock_container
 from twinlock.native import SectorCipher
@@ -36,6 +38,7 @@ from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
 from twinlock.scsi.target import ScsiTarget
+from twinlock.server.derivation import one_derivation
 from twinlock.server.messages import MemberStatus, SessionStatus, VolumeSpec, VolumeStatus
 from twinlock.server.news import News
 
@@ -54,6 +57,8 @@ class Volume:
     unit: LogicalUnit
     target: ScsiTarget
     cipher: str | None
+    paths: tuple[str, ...]
+    """Where the members are said to be."""
 
     def status(self, target: str, session: SessionStatus | None) -> VolumeStatus:
         """How the volume is, now."""
@@ -68,18 +73,22 @@ class Volume:
             target=target,
             clean=not array.dirty,
             degraded=array.degraded,
-            members=tuple(
-                MemberStatus(
-                    path=member.path or "(no disk)",
-                    state=member.state,
-                    role=member.role,
-                    read_errors=member.corrected_reads,
-                )
-                for member in array.members
-            ),
+            members=tuple(self._members(array.members)),
             resync=(progress.done, progress.total) if progress.done < progress.total else None,
             session=session,
         )
+
+    def _members(self, members: Iterable[block_status.MemberStatus]) -> Iterator[MemberStatus]:
+        """The members; where none is there, the configured path that should be."""
+        present = {member.path for member in members}
+        absent = iter([path for path in self.paths if path not in present])
+        for member in members:
+            yield MemberStatus(
+                path=member.path or next(absent, "(no disk)"),
+                state=member.state,
+                role=member.role,
+                read_errors=member.corrected_reads,
+            )
 
     def close(self) -> None:
         """Flush, mark the array clean, forget the key, let go of the members."""
@@ -97,31 +106,45 @@ def open_volume(spec: VolumeSpec, passphrase: SecretBytes | None, derivation_loc
         cipher = None if container is None else str(container.cipher_name)
         unit = _logical_unit(spec, mirror, device)
         undo.pop_all()
-        return Volume(mirror, device, unit, ScsiTarget({0: unit}), cipher)
+        return Volume(mirror, device, unit, ScsiTarget({0: unit}), cipher, spec.members)
 
 
 def _judge(spec: VolumeSpec, undo: contextlib.ExitStack) -> Judgement:
-    """The members that are there, held and judged; ``undo`` lets go of them."""
-    members = [read_member(device) for device in _hold(spec, undo)]
-    return judge(members, expected_uuid=spec.array.bytes if spec.array else None)
-
-
-def _hold(spec: VolumeSpec, undo: contextlib.ExitStack) -> list[FileDevice]:
-    """Open the members for this process alone.  One that is not there leaves the array degraded."""
-    devices, missing = [], []
+    """The members that can be used, held and judged; ``undo`` lets go of them."""
+    members: list[Member] = []
+    lacking: list[TwinlockError] = []
     for path in spec.members:
         try:
-            device = FileDevice.open(path)
-        except MemberMissing as error:
-            missing.append(str(error))
-            continue
-        undo.callback(device.close)
-        devices.append(device)
-    if not devices:
-        raise NoMemberUsable(name=spec.name, reason="; ".join(missing))
-    for sentence in missing:
-        log.warning("volume %s starts degraded: %s", spec.name, sentence)
-    return devices
+            members.append(_take(path, undo))
+        except (MemberMissing, MemberUnusable, NotAMember) as error:
+            lacking.append(error)
+    if not members:
+        raise _none_usable(spec, lacking)
+    judgement = judge(members, expected_uuid=spec.array.bytes if spec.array else None)
+    for reason in lacking:
+        log.warning("volume %s starts degraded: %s", spec.name, reason)
+    return judgement
+
+
+def _take(path: str, undo: contextlib.ExitStack) -> Member:
+    """Hold one member for this process alone, and see what it says.
+
+    MemberMissing, MemberUnusable and NotAMember leave the array degraded, for its redundancy is meant for
+    just that.  What else is wrong with a member asks for a decision, and is left to who can take it.
+    """
+    device = FileDevice.open(path)
+    try:
+        member = read_member(device)
+    except TwinlockError:
+        device.close()
+        raise
+    undo.callback(device.close)
+    return member
+
+
+def _none_usable(spec: VolumeSpec, lacking: list[TwinlockError]) -> TwinlockError:
+    present = [error for error in lacking if not isinstance(error, MemberMissing)]
+    return present[0] if present else NoMemberUsable(name=spec.name, reason="; ".join(map(str, lacking)))
 
 
 def _unlock(
@@ -145,17 +168,6 @@ def _read_header(array: Judgement) -> Buffer:
         raise ContainerUnsupported(reason=f"its header cannot be read ({error})") from error
 
 
-@contextlib.contextmanager
-def one_derivation(lock: Path) -> Iterator[None]:
-    """Key derivations run one at a time on the machine: each may take 1 GiB."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _decrypted(mirror: Mirror, container: OpenContainer) -> CryptDevice:
     with container.key as key:
         cipher = SectorCipher(container.cipher_name, key, container.sector_size)
@@ -165,7 +177,8 @@ def _decrypted(mirror: Mirror, container: OpenContainer) -> CryptDevice:
 
 
 def _logical_unit(spec: VolumeSpec, mirror: Mirror, device: BlockDevice) -> LogicalUnit:
-    block_size = max(device.block_size, spec.block_size or device.block_size)
+    wanted = device.block_size if spec.encrypted else spec.block_size or device.block_size
+    block_size = max(device.block_size, wanted)
     geometry = Geometry(
         blocks=device.size // block_size, block_size=block_size, physical_block_size=PHYSICAL_BLOCK
     )

@@ -116,6 +116,19 @@ class KeptOpen(MemoryDevice):
         self._blocks = medium._blocks
 
 
+class Keeper(MemoryDevice):
+    """A medium that knows no discard: what was written stays."""
+
+    def discard(self, offset: int, length: int) -> None:
+        """Nothing."""
+        self.check_range(offset, length)
+
+    @property
+    def punches_holes(self) -> bool:
+        """Never."""
+        return False
+
+
 def array(count: int = 2, *, assume_clean: bool = True, size: int = SIZE) -> Array:
     """A new array, started."""
     made = Array(media(count, size))

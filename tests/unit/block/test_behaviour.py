@@ -98,6 +98,14 @@ def test_a_discard_spares_the_neighbours_and_can_be_overwritten(device: BlockDev
     assert bytes(device.read(size, size)) == pattern(1, size)
 
 
+def test_where_holes_are_punched_they_read_as_zeros(device: BlockDevice) -> None:
+    size = 16384
+    device.write(0, pattern(9, size))
+    device.discard(0, size)
+    found = bytes(device.read(0, size))
+    assert not device.punches_holes or found == bytes(size)
+
+
 @pytest.mark.parametrize(
     ("offset", "length"), [(-4096, 4096), (0, -4096), (1, 4096), (0, 1), (1 << 60, 4096), (4096, 1 << 60)]
 )

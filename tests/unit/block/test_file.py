@@ -2,7 +2,7 @@ import errno
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,103 @@ def test_short_reads_and_writes_are_continued(device: FileDevice, monkeypatch: p
     assert bytes(device.read(512, 4096)) == data
 
 
-def test_a_file_that_was_cut_short_is_a_medium_error(device: FileDevice) -> None:
+def test_a_file_that_was_cut_is_gone_at_the_first_short_read(device: FileDevice) -> None:
     os.truncate(device.path, 1024)
-    with pytest.raises(MediumError) as caught:
+    assert device.read_nowait(512, 1024) is None
+    with pytest.raises(DeviceGone) as caught:
         device.read(512, 1024)
     assert caught.value.offset == 1024
-    assert device.read_nowait(512, 1024) is None
+
+
+def everything(device: FileDevice) -> list[Callable[[], object]]:
+    return [
+        lambda: device.read(0, 512),
+        lambda: device.read_nowait(0, 512),
+        lambda: device.write(0, bytes(512)),
+        lambda: device.write_durable(0, bytes(512)),
+        lambda: device.discard(0, 512),
+        device.flush,
+    ]
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda device: device.read(2 * MIB, 512),
+        lambda device: device.write(device.size - 512, bytes(512)),
+        lambda device: device.write_durable(0, bytes(512)),
+        lambda device: device.flush(),
+    ],
+)
+def test_a_file_that_was_cut_stays_gone(device: FileDevice, meet: Callable[[FileDevice], object]) -> None:
+    device.write(0, b"x" * 4 * MIB)
+    os.truncate(device.path, MIB)
+    with pytest.raises(DeviceGone, match=r"shorter|before its size"):
+        meet(device)
+    assert os.stat(device.path).st_size == MIB, "a write would make what was lost read as zeros"
+    os.truncate(device.path, 4 * MIB)
+    for act in everything(device):
+        with pytest.raises(DeviceGone):
+            act()
+
+
+def test_a_file_that_grows_is_still_the_member(device: FileDevice) -> None:
+    os.truncate(device.path, 5 * MIB)
+    device.write(device.size - 512, b"x" * 512)
+    device.flush()
+    assert bytes(device.read(device.size - 512, 512)) == b"x" * 512
+
+
+@pytest.fixture
+def disk(device: FileDevice, monkeypatch: pytest.MonkeyPatch) -> FileDevice:
+    """As a block device would answer, with a size that :func:`pull_out` changes."""
+    device.is_block = True
+    monkeypatch.setattr(kernel, "device_size", lambda _fd: device.size)
+    return device
+
+
+def pull_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "device_size", lambda _fd: 0)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_was_pulled_out_is_gone(
+    disk: FileDevice, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "pwritev", failing(number))
+    pull_out(monkeypatch)
+    with pytest.raises(DeviceGone) as caught:
+        disk.write(1024, bytes(512))
+    assert caught.value.offset == 1024
+    for act in everything(disk):
+        with pytest.raises(DeviceGone):
+            act()
+
+
+def test_no_flush_of_a_disk_that_was_pulled_out_succeeds(
+    disk: FileDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.flush()
+    pull_out(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(DeviceGone):
+            disk.flush()
+
+
+def test_a_disk_that_cannot_be_asked_for_its_size_is_gone(
+    disk: FileDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "device_size", failing(errno.ENXIO))
+    with pytest.raises(DeviceGone):
+        disk.flush()
+
+
+def test_a_disk_is_never_full(disk: FileDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no room is a volume of thin provisioning: it lost the data, and is still there."""
+    monkeypatch.setattr(os, "pwritev", failing(errno.ENOSPC))
+    with pytest.raises(WriteFailed):
+        disk.write(1024, bytes(512))
+    assert bytes(disk.read(1024, 512)) == bytes(512)
 
 
 @pytest.mark.parametrize(
@@ -277,10 +368,26 @@ def test_a_discard_that_is_not_supported_is_not_asked_for_again(
     assert len(calls) == 1
 
 
-def test_a_discard_that_fails_says_so(device: FileDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "punch_hole", failing(errno.EIO))
-    with pytest.raises(WriteFailed):
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EPERM, errno.ETIMEDOUT, errno.EINVAL])
+def test_no_data_depend_on_a_discard_that_fails(
+    device: FileDevice, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    device.write(0, b"x" * 4096)
+    assert device.punches_holes
+    monkeypatch.setattr(kernel, "punch_hole", failing(number))
+    device.discard(0, 4096)
+    assert not device.punches_holes
+    assert bytes(device.read(0, 4096)) == b"x" * 4096
+
+
+def test_a_discard_says_that_the_device_is_gone(device: FileDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "punch_hole", failing(errno.ENODEV))
+    with pytest.raises(DeviceGone):
         device.discard(0, 4096)
+
+
+def test_disks_do_not_promise_zeros(disk: FileDevice) -> None:
+    assert not disk.punches_holes
 
 
 def test_allocation_reserves_and_says_when_it_cannot(

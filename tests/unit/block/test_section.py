@@ -1,5 +1,6 @@
 import pytest
 
+from tests.unit.block.arrays import Keeper
 from twinlock.block.faulty import FaultyDevice
 from twinlock.block.memory import MemoryDevice
 from twinlock.block.section import Section
@@ -22,6 +23,11 @@ def test_offsets_in_errors_are_the_sections_own() -> None:
     lower.vanish()
     with pytest.raises(DeviceGone):
         section.discard(0, 512)
+
+
+def test_a_section_punches_holes_if_its_device_does() -> None:
+    assert Section(MemoryDevice(MIB), 0, 512).punches_holes
+    assert not Section(Keeper(MIB), 0, 512).punches_holes
 
 
 def test_closing_leaves_the_lower_device_open() -> None:

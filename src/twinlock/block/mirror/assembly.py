@@ -25,6 +25,7 @@ from twinlock.errors import (
     MembersDiverged,
     MemberUnusable,
     NotAMember,
+    SpaceExhausted,
 )
 from twinlock.units import SECTOR
 
@@ -66,8 +67,13 @@ class Judgement:
         return last.read(offset, length)
 
     def _sources(self) -> list[BlockDevice]:
-        in_sync = (self.members[index] for index in self.plan.having(Verdict.IN_SYNC))
-        return [open_data(member.device, member.superblock, self.size) for member in in_sync]
+        """The members in sync, in the order in which the running array will ask them."""
+        in_sync = sorted(self.plan.having(Verdict.IN_SYNC), key=self._preference)
+        sources = (self.members[index] for index in in_sync)
+        return [open_data(member.device, member.superblock, self.size) for member in sources]
+
+    def _preference(self, index: int) -> tuple[bool, int]:
+        return self.members[index].superblock.write_mostly, self.plan.roles[index] or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +202,8 @@ def _write_down(record: Record) -> None:
         try:
             for number in _outdated_pages(member, record.bitmap):
                 member.store_page(record.bitmap, number)
+        except SpaceExhausted:
+            raise  # nothing is broken; a member is not thrown out for want of room
         except DeviceError as error:
             broken[member] = error
     record.fail(broken)

@@ -6,7 +6,7 @@ who wait.  A bit is cleared when its chunk rested for a whole period, was flushe
 its last write, and no member is missing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 
 from twinlock.block.mirror.record import Record
@@ -28,6 +28,7 @@ class WriteIntent:
         self._busy: dict[int, int] = {}
         self._touched: set[int] = set()
         self._needed = set(needed)
+        self._copying: int | None = None
         self._active = record.resync_offset == ACTIVE
         self._quiet = False
 
@@ -87,15 +88,24 @@ class WriteIntent:
 
     # -- chunks in need of a copy ---------------------------------------------------------------
 
-    def need(self, chunks: Iterable[int]) -> None:
+    def need(self, chunks: Collection[int]) -> None:
         """The members may differ in these (marked) chunks."""
         with self._lock:
             self._needed.update(chunks)
+            if self._copying in chunks:
+                self._copying = None
+
+    def copying(self, chunk: int) -> None:
+        """A copy of the chunk begins.  What comes to be needed from now on, it may have passed already."""
+        with self._lock:
+            self._copying = chunk
 
     def copied(self, chunk: int) -> None:
-        """The members agree in the chunk again."""
+        """The copy is over: the members agree in the chunk again, unless it is needed anew."""
         with self._lock:
-            self._needed.discard(chunk)
+            if self._copying == chunk:
+                self._needed.discard(chunk)
+            self._copying = None
             self._touched.add(chunk)  # its copy is not flushed yet
 
     def forget_needs(self) -> None:

@@ -40,7 +40,7 @@ class Member:
     by_bitmap: bool = False
     """While rebuilding: only marked chunks have to be copied."""
     recovered: int = 0
-    """While rebuilding: bytes of the array, from its start, that are copied."""
+    """While rebuilding: bytes of the array, from its start, known to be on the medium; 0 from a write on."""
     corrected_reads: int = 0
     error: DeviceError | None = field(default=None)
 

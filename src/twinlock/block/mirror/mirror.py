@@ -7,7 +7,7 @@ them in microseconds.  A read is answered by one member.  What runs in the backg
 pieces, by whoever drives it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from typing_extensions import Buffer
@@ -18,7 +18,7 @@ from twinlock.block.mirror.bitmap import DAEMON_SLEEP
 from twinlock.block.mirror.intent import WriteIntent
 from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.ranges import RangeLock
-from twinlock.block.mirror.reading import read_anywhere
+from twinlock.block.mirror.reading import read_anywhere, whole_blocks
 from twinlock.block.mirror.resync import Resync
 from twinlock.block.mirror.status import ArrayStatus, MemberStatus
 from twinlock.block.observer import Observer
@@ -75,7 +75,7 @@ class Mirror(BlockDevice):
         try:
             return self._record.readers[0].data.read(offset, length)
         except DeviceError:
-            with self._ranges.hold(offset, offset + length):
+            with self._ranges.hold(*whole_blocks(self._record, offset, length)):
                 return read_anywhere(self._record, self._observer, offset, length)
 
     def read_nowait(self, offset: int, length: int) -> Buffer | None:
@@ -100,8 +100,11 @@ class Mirror(BlockDevice):
         self._change(offset, memoryview(data).nbytes, lambda device: device.write_durable(offset, data))
 
     def discard(self, offset: int, length: int) -> None:
-        """On every member that takes part; what it reads as afterwards is anything."""
-        self._change(offset, length, lambda device: device.discard(offset, length))
+        """On every member that takes part; what it reads as afterwards is anything, but the same from each.
+
+        Where members may read differently, they are made to agree later; until then one answers.
+        """
+        self._change(offset, length, lambda device: device.discard(offset, length), alike=_punch_holes)
 
     def flush(self) -> None:
         """Every write that returned before is on every member in sync.
@@ -113,18 +116,19 @@ class Mirror(BlockDevice):
         self._flush()
 
     def _flush(self) -> None:
-        broken: dict[Member, DeviceError] = {}
-        for member in self._record.readers:
-            try:
-                member.data.flush()
-            except DeviceError as error:
-                broken[member] = error
+        broken = _on_each(self._record.readers, lambda device: device.flush())
         if broken:
             self._record.fail(broken)
-        if not self._record.recorded:
-            self._record.commit()
+        self._record.settle()
 
-    def _change(self, offset: int, length: int, act: Callable[[BlockDevice], None]) -> None:
+    def _change(
+        self,
+        offset: int,
+        length: int,
+        act: Callable[[BlockDevice], None],
+        *,
+        alike: Callable[[Sequence[Member]], bool] | None = None,
+    ) -> None:
         self.check_range(offset, length)
         if not length:
             return
@@ -133,14 +137,13 @@ class Mirror(BlockDevice):
         try:
             chunks = intent.enter(offset, length)
             try:
-                broken: dict[Member, DeviceError] = {}
-                for member in self._record.writers:
-                    try:
-                        act(member.data)
-                    except DeviceError as error:
-                        broken[member] = error
+                writers = self._record.writers
+                broken = _on_each(writers, act)
+                if alike is not None and not alike(writers):
+                    intent.need(chunks)
                 if broken:
                     self._settle(broken, chunks)
+                self._record.settle()
             finally:
                 intent.leave(chunks)
         finally:
@@ -200,10 +203,10 @@ class Mirror(BlockDevice):
             return
         self._closed = True
         try:
-            self._resync.checkpoint()
             for _ in range(2):  # the first sweep forgets what was touched lately, the second clears it
                 self._intent.sweep(self._flush)
             self._intent.rest(self._flush)
+            self._resync.checkpoint()
         finally:
             for member in self._record.members:
                 member.device.close()
@@ -226,6 +229,22 @@ class Mirror(BlockDevice):
             marked_chunks=self._intent.marked,
             members=_members(record.members, header.raid_disks),
         )
+
+
+def _on_each(members: Iterable[Member], act: Callable[[BlockDevice], None]) -> dict[Member, DeviceError]:
+    """Do it on the data of all; returns who could not."""
+    broken: dict[Member, DeviceError] = {}
+    for member in members:
+        try:
+            act(member.data)
+        except DeviceError as error:
+            broken[member] = error
+    return broken
+
+
+def _punch_holes(members: Sequence[Member]) -> bool:
+    """True if what was discarded on all members reads the same from each."""
+    return len(members) < 2 or all(member.data.punches_holes for member in members)
 
 
 def _members(members: Sequence[Member], places: int) -> tuple[MemberStatus, ...]:

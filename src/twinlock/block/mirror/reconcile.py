@@ -5,6 +5,11 @@ it on all members that are there.  A member that is one event behind was cut off
 the middle of such a change, and is as good as the rest (md reads it so too); one
 that is further behind has missed writes.  Two members that each go on without the
 other have both counted, and neither count means anything to the other.
+
+So a member that is behind has to belong to the past of the freshest.  Its table of
+roles says which devices were part of the array when it was last written: if one of
+them is of the freshest line, that one has seen all that the member has.  Devices are told apart by their
+number; a place says little, for whoever replaces a disk gets the place of the old one.
 """
 
 from collections.abc import Sequence
@@ -13,7 +18,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 
 from twinlock.block.mirror.bitmap import STALE, BitmapHeader
-from twinlock.block.mirror.superblock import TIME_MASK, Feature, Superblock
+from twinlock.block.mirror.superblock import ROLE_FAULTY, ROLE_MAX, ROLE_SPARE, TIME_MASK, Feature, Superblock
 
 EVENT_MARGIN = 1
 """How many events a member may be behind and still be in sync."""
@@ -77,7 +82,8 @@ def reconcile(views: Sequence[View], expected_uuid: bytes | None = None) -> Plan
     freshest = max(complete, key=lambda index: (views[index].superblock.header.events, -index))
     judge = views[freshest]
     bitmap_valid = _bitmap_valid(judge)
-    verdicts = [_verdict(view, judge, bitmap_valid=bitmap_valid) for view in views]
+    line = [judge.superblock, *(view.superblock for view in views if _current(view, judge))]
+    verdicts = [_verdict(view, judge, line, bitmap_valid=bitmap_valid) for view in views]
     verdicts[freshest] = Verdict.IN_SYNC
     roles = _assign_roles(views, verdicts, freshest)
     clean = judge.superblock.clean
@@ -98,30 +104,102 @@ def _bitmap_valid(view: View) -> bool:
     return bitmap is not None and not bitmap.state & STALE and bitmap.events >= view.superblock.header.events
 
 
-def _verdict(view: View, judge: View, *, bitmap_valid: bool) -> Verdict:
+def _verdict(view: View, judge: View, line: Sequence[Superblock], *, bitmap_valid: bool) -> Verdict:
     theirs, right = view.superblock, judge.superblock
     if theirs.header.set_uuid != right.header.set_uuid:
         return Verdict.OTHER_ARRAY
     if not theirs.active:
         return Verdict.REBUILD
-    if _went_alone(theirs, right):
+    bond = _bond(theirs, line)
+    if bond is _Bond.NONE:
         return Verdict.DIVERGED
-    current = right.role_of(theirs.header.dev_number) == theirs.role
-    if current and theirs.header.events + EVENT_MARGIN >= right.header.events:
-        return _current(theirs, bitmap_valid=bitmap_valid)
-    return _stale(view, judge, bitmap_valid=bitmap_valid)
+    if _agree(view, judge):
+        return _unfinished(view, judge, bitmap_valid=bitmap_valid)
+    return _stale(view, judge, bitmap_valid=bitmap_valid and bond is _Bond.WITNESSED)
 
 
-def _went_alone(theirs: Superblock, right: Superblock) -> bool:
-    """True if the device was part of an array in which the freshest one's place was empty."""
-    return right.role != theirs.role and right.role not in theirs.roles
+# -- is it of the freshest one's past? ------------------------------------------------------------
 
 
-def _current(theirs: Superblock, *, bitmap_valid: bool) -> Verdict:
-    if not theirs.features & Feature.RECOVERY_OFFSET:
+class _Bond(Enum):
+    """How sure it is that the freshest line has seen all that a member has."""
+
+    WITNESSED = auto()
+    """A device that was there when the member was last written is, or lately was, of the line."""
+    INHERITED = auto()
+    """No such device is left; but the line knows them all, and came after them."""
+    NONE = auto()
+
+
+def _bond(theirs: Superblock, line: Sequence[Superblock]) -> _Bond:
+    """``line`` is the freshest and who agrees with it."""
+    right = line[0]
+    own = theirs.header.dev_number
+    if any(_calls(theirs, one) == one.role and not _namesake(theirs, one) for one in line):
+        return _Bond.WITNESSED
+    if any(_calls(theirs, one) != ROLE_SPARE for one in line):
+        return _Bond.NONE  # it outlived one of the line, or means another device by the number
+    companions = [number for number in _live(theirs) if number != own]
+    if any(right.role_of(number) == theirs.role_of(number) for number in companions):
+        return _Bond.WITNESSED
+    return _Bond.INHERITED if companions and _outlived(right, theirs) else _Bond.NONE
+
+
+def _calls(theirs: Superblock, other: Superblock) -> int:
+    return theirs.role_of(other.header.dev_number)
+
+
+def _namesake(theirs: Superblock, other: Superblock) -> bool:
+    """True for two devices that were given one number; copies of one device are not."""
+    mine, its = theirs.header, other.header
+    return mine.dev_number == its.dev_number and mine.device_uuid != its.device_uuid
+
+
+def _live(table: Superblock) -> list[int]:
+    return [number for number, role in enumerate(table.roles) if role <= ROLE_MAX]
+
+
+def _outlived(right: Superblock, theirs: Superblock) -> bool:
+    """True if ``right`` came later, saw every device of ``theirs`` fail, and ``theirs`` saw none fail before.
+
+    Then nobody was left but ``right`` who could have gone on.  A place that is called spare
+    (the kernel forgets who is missing) proves nothing; a number that is higher speaks for a later device.
+    """
+    known = _live(theirs)
+    return (
+        ROLE_FAULTY not in theirs.roles
+        and all(right.role_of(number) == ROLE_FAULTY for number in known)
+        and right.header.dev_number > max(known)
+    )
+
+
+# -- how much of it is missing? -------------------------------------------------------------------
+
+
+def _agree(view: View, judge: View) -> bool:
+    """True if the freshest calls it a part of the array, and it has missed nothing since."""
+    theirs, right = view.superblock, judge.superblock
+    expected = right.role_of(theirs.header.dev_number) == theirs.role and _calls(theirs, right) == right.role
+    return expected and theirs.header.events + EVENT_MARGIN >= right.header.events
+
+
+def _current(view: View, judge: View) -> bool:
+    same_array = view.superblock.header.set_uuid == judge.superblock.header.set_uuid
+    return same_array and _complete(view) and _agree(view, judge)
+
+
+def _unfinished(view: View, judge: View, *, bitmap_valid: bool) -> Verdict:
+    """What is left to do for a member that has missed nothing.
+
+    Without a bitmap nobody knows what is to be copied below the recovery offset, after a crash.
+    """
+    features = view.superblock.features
+    if not features & Feature.RECOVERY_OFFSET:
         return Verdict.IN_SYNC
-    by_bitmap = theirs.features & Feature.RECOVERY_BITMAP and bitmap_valid
-    return Verdict.CATCH_UP if by_bitmap else Verdict.CONTINUE
+    if features & Feature.RECOVERY_BITMAP:
+        return Verdict.CATCH_UP if bitmap_valid else Verdict.REBUILD
+    stopped_cleanly = judge.superblock.clean and view.superblock.clean
+    return Verdict.CONTINUE if bitmap_valid or stopped_cleanly else Verdict.REBUILD
 
 
 def _stale(view: View, judge: View, *, bitmap_valid: bool) -> Verdict:

@@ -13,6 +13,7 @@ from threading import RLock
 from twinlock.block.mirror.bitmap import Bitmap
 from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.superblock import (
+    CLEAN,
     ROLE_FAULTY,
     ROLE_MAX,
     ROLE_SPARE,
@@ -58,6 +59,7 @@ class Record:
         """False while members failed that no superblock calls faulty yet: no write may be acknowledged."""
         self._clock = clock
         self._observer = observer
+        self._untold: list[Member] = []
         self._refresh()
 
     def live(self) -> list[Member]:
@@ -83,37 +85,40 @@ class Record:
 
         Raises WriteFailed if no member in sync can take it, SpaceExhausted if one has no room.
         """
-        failed: list[Member] = []
-        with self.lock:
-            if resync_offset is not None:
-                self.resync_offset = resync_offset
-            step = step if self.recorded else FAILURE_STEP
-            while True:
-                self.events += step
-                broken = self._store()
-                if not broken:
-                    break
-                failed += self._expel(broken)
-                step = FAILURE_STEP
-            self.recorded = True
-        self._tell(failed)
+        try:
+            with self.lock:
+                if resync_offset is not None:
+                    self._begin_period(resync_offset)
+                self._commit(step)
+        finally:
+            self._tell()
 
     def fail(self, broken: dict[Member, DeviceError]) -> None:
-        """Fail members, and return once the others' superblocks say so.
+        """Fail members, and return once the others' superblocks say so of all who failed so far.
 
         Raises the first error instead if no member in sync would be left: the last is never failed.
+        Raises as :meth:`commit` does if it cannot be said: the members are out nevertheless.
         """
         with self.lock:
-            failed = self._expel({member: error for member, error in broken.items() if member.state in _LIVE})
-            if failed:
-                self.commit()
-        self._tell(failed)
+            self._expel({member: error for member, error in broken.items() if member.state in _LIVE})
+            self.settle()
+
+    def settle(self) -> None:
+        """Return once every failure is on disk.  Raises as :meth:`commit` does.
+
+        Who found a member out of the array already has not heard that this was written down.
+        """
+        if not self.recorded:
+            with self.lock:
+                if not self.recorded:
+                    self.commit()
 
     def complete(self, members: Collection[Member]) -> None:
-        """Members that were rebuilding hold everything, on the medium: they are in sync."""
+        """Members hold everything, on the medium: those that still rebuild are in sync."""
         with self.lock:
             for member in members:
-                member.state = MemberState.IN_SYNC
+                if member.state is MemberState.REBUILDING:
+                    member.state = MemberState.IN_SYNC
             self._refresh()
             self.commit()
 
@@ -147,6 +152,23 @@ class Record:
 
     # -- how ------------------------------------------------------------------------------------
 
+    def _begin_period(self, resync_offset: int) -> None:
+        """A time of writes begins or ends: how far rebuilds have come has to be found out anew."""
+        self.resync_offset = resync_offset
+        for member in self.members:
+            member.recovered = 0
+
+    def _commit(self, step: int) -> None:
+        step = step if self.recorded else FAILURE_STEP
+        while True:
+            self.events += step
+            broken = self._store()
+            if not broken:
+                break
+            self._expel(broken)
+            step = FAILURE_STEP
+        self.recorded = True
+
     def _store(self) -> dict[Member, DeviceError]:
         """One commit to every live member; returns those that could not take it."""
         broken: dict[Member, DeviceError] = {}
@@ -170,7 +192,7 @@ class Record:
         except DeviceError as error:
             broken[member] = error
 
-    def _expel(self, broken: dict[Member, DeviceError]) -> list[Member]:
+    def _expel(self, broken: dict[Member, DeviceError]) -> None:
         """Make members faulty, unless that leaves none in sync; the record on disk is the caller's."""
         if broken and all(member in broken for member in self.readers):
             error = next(iter(broken.values()))
@@ -180,11 +202,14 @@ class Record:
         for member, error in broken.items():
             member.state, member.error = MemberState.FAULTY, error
             self.recorded = False
+        self._untold += broken
         self._refresh()
-        return list(broken)
 
-    def _tell(self, failed: Iterable[Member]) -> None:
-        for member in failed:
+    def _tell(self) -> None:
+        """Pass on who failed, be it on disk or not."""
+        with self.lock:
+            untold, self._untold = self._untold, []
+        for member in untold:
             if member.error is not None and member.role is not None:
                 self._observer.member_failed(member.role, member.error)
 
@@ -217,9 +242,14 @@ class Record:
             bblog_shift=own.bblog_shift,
             bblog_size=own.bblog_size,
             bblog_offset=own.bblog_offset,
-            recovery_offset=member.recovered // SECTOR if rebuilding else 0,
+            recovery_offset=self._recovery_offset(member),
             cnt_corrected_read=member.corrected_reads,
         )
+
+    def _recovery_offset(self, member: Member) -> int:
+        """Sectors that the kernel need not look at, whatever the bitmap says of them: none during writes."""
+        rebuilding = member.state is MemberState.REBUILDING
+        return member.recovered // SECTOR if rebuilding and self.resync_offset == CLEAN else 0
 
 
 def _store_page(bitmap: Bitmap, number: int, durable: bool, member: Member) -> None:

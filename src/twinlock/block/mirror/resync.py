@@ -4,21 +4,24 @@ One piece is copied at a time, and its range is held meanwhile, so a write to it
 either before the copy or after it on every member.  The source is the member that
 reads are answered from, so what a reader has seen stays true.  Members in sync are
 compared before they are written to: after a crash most of a marked chunk agrees, and
-a hole of a sparse file stays one.  A member that rebuilds is just written to.
+a hole of a sparse file stays one.  A member that rebuilds is just written to, the first
+time.  What no member can read is left out, and its chunk is tried again later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from typing_extensions import Buffer
 
 from twinlock.block.mirror.intent import WriteIntent
+from twinlock.block.mirror.layout import BLOCK
 from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.ranges import RangeLock
-from twinlock.block.mirror.reading import read_anywhere
+from twinlock.block.mirror.reading import read_anywhere, whole_blocks
 from twinlock.block.mirror.record import Record
+from twinlock.block.mirror.superblock import CLEAN
 from twinlock.block.observer import Observer
-from twinlock.errors import DeviceError, SpaceExhausted
+from twinlock.errors import DeviceError, MediumError, SpaceExhausted
 from twinlock.units import KIB, MIB, SECTOR
 
 PIECE = MIB
@@ -60,6 +63,8 @@ class Resync:
         self._chunk_size = record.bitmap.header.chunksize
         self._queue: list[int] = []
         self._position: int | None = None
+        self._unread: MediumError | None = None
+        self._tried: set[int] = set()
         self._retry_at: float | None = None
         self._noted_at = clock()
         self.progress = Progress()
@@ -82,14 +87,23 @@ class Resync:
         return True
 
     def checkpoint(self) -> None:
-        """Put down on disk how far each rebuild has come.  Raises as :meth:`Record.commit` does."""
-        rebuilding = self._rebuilding()
-        if not rebuilding:
+        """Put down on disk how far each rebuild of a whole member has come, if nobody writes.
+
+        During writes the members may differ below any offset.  We would find these chunks in the bitmap
+        after a crash, but the kernel begins at the offset, and looks at nothing below.  Raises as
+        :meth:`Record.commit` does.
+        """
+        record = self._record
+        rebuilding = [member for member in self._rebuilding() if not member.by_bitmap]
+        if not rebuilding or record.resync_offset != CLEAN:
             return
         reached = self._reached()
-        for member in self._flushed(rebuilding):
-            member.recovered = max(member.recovered, reached)
-        self._record.commit()
+        flushed = self._flushed(rebuilding)
+        with record.lock:
+            if flushed and record.resync_offset == CLEAN:  # still: only our driver marks the array clean
+                for member in flushed:
+                    member.recovered = reached
+                record.commit()
 
     # -- which chunk ----------------------------------------------------------------------------
 
@@ -109,7 +123,10 @@ class Resync:
                 self.progress = Progress()
             remaining = sum(self._length(chunk) for chunk in self._queue)
             self.progress = Progress(self.progress.done, self.progress.done + remaining)
-        return self._queue.pop() * self._chunk_size
+        chunk = self._queue.pop()
+        self._unread = None
+        self._intent.copying(chunk)
+        return chunk * self._chunk_size
 
     def _length(self, chunk: int) -> int:
         return min((chunk + 1) * self._chunk_size, self._size) - chunk * self._chunk_size
@@ -118,43 +135,69 @@ class Resync:
         chunk = position // self._chunk_size
         end = chunk * self._chunk_size + self._length(chunk)
         size = min(PIECE, end - position)
+        last = position + size == end
         try:
             self._copy(position, size)
+            if last and self._unread is not None:
+                raise self._unread
         except DeviceError as error:
-            self._postpone(error)
+            self._postpone(chunk, position, error)
             return
-        self.progress = Progress(self.progress.done + size, self.progress.total)
-        if position + size == end:
-            self._position = None
+        self._position = None if last else position + size
+        if last:
+            self._tried.discard(chunk)
             self._intent.copied(chunk)
-        else:
-            self._position = position + size
+        self._advance(size)
+
+    def _advance(self, size: int) -> None:
+        self.progress = Progress(self.progress.done + size, self.progress.total)
         self._observer.resync_progress(self.progress.done, self.progress.total)
 
-    def _postpone(self, error: DeviceError) -> None:
+    def _postpone(self, chunk: int, reached: int, error: DeviceError) -> None:
         """Leave the chunk needed and go on with the next; the next round waits."""
         self._position = None
+        self._tried.add(chunk)
+        self._advance(chunk * self._chunk_size - reached)
         self._observer.resync_stalled(error)
         if not self._queue:
             self._retry_at = self._clock() + RETRY
 
     def _stop(self) -> None:
         self._queue, self._position, self.progress = [], None, Progress()
+        self._tried.clear()
 
     # -- the copy -------------------------------------------------------------------------------
 
     def _copy(self, offset: int, size: int) -> None:
-        with self._ranges.hold(offset, offset + size):
+        with self._ranges.hold(*whole_blocks(self._record, offset, size)):
             source = self._record.readers[0]
+            for place, data in self._read(source, offset, size):
+                for target in self._record.writers:
+                    if target is not source:
+                        self._bring(target, place, data)
+
+    def _read(self, source: Member, offset: int, size: int) -> Iterable[tuple[int, Buffer]]:
+        """What can be read of the piece, and where it belongs."""
+        try:
+            return [(offset, source.data.read(offset, size))]
+        except DeviceError:
+            return self._read_blocks(offset, size)
+
+    def _read_blocks(self, offset: int, size: int) -> Iterator[tuple[int, Buffer]]:
+        for place in range(offset, offset + size, BLOCK):
+            length = min(BLOCK, offset + size - place)
             try:
-                data = source.data.read(offset, size)
-            except DeviceError:
-                data = read_anywhere(self._record, self._observer, offset, size)
-            for target in self._record.writers:
-                if target.state is MemberState.REBUILDING:
-                    self._write(target, offset, data)
-                elif target is not source:
-                    self._write_differences(target, offset, memoryview(data))
+                yield place, read_anywhere(self._record, self._observer, place, length)
+            except MediumError as error:
+                self._unread = self._unread or error
+
+    def _bring(self, target: Member, offset: int, data: Buffer) -> None:
+        """What was written once, and is copied again for one block of it, is compared too."""
+        fresh = offset // self._chunk_size not in self._tried
+        if fresh and target.state is MemberState.REBUILDING:
+            self._write(target, offset, data)
+        else:
+            self._write_differences(target, offset, memoryview(data))
 
     def _write_differences(self, target: Member, offset: int, data: memoryview) -> None:
         for start in range(0, data.nbytes, SLICE):
@@ -198,14 +241,15 @@ class Resync:
 
     def _finish(self) -> None:
         """Nothing is needed any more: who was rebuilding is in sync once that is on its medium."""
-        flushed = self._flushed(self._rebuilding())
-        if not flushed:
+        if not self._flushed(self._rebuilding()):
             return
         # No write is on its way now: one that found no room on a member would need that chunk again.
+        # Those that came during the flush, which may have taken long, were perhaps flushed by their
+        # writer since, on members in sync only; so there is another flush, which is short.
         with self._ranges.hold(0, self._size):
-            if not self._intent.needy:
-                still = set(self._rebuilding())
-                self._record.complete([member for member in flushed if member in still])
+            flushed = self._flushed(self._rebuilding())
+            if flushed and not self._intent.needy:
+                self._record.complete(flushed)
 
     def _flushed(self, members: list[Member]) -> list[Member]:
         """The members that could be flushed; the others are failed."""

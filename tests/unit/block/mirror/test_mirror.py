@@ -4,8 +4,9 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.unit.block.arrays import BLOCK, SIZE, START, UUID, Array, array, make, media
+from tests.unit.block.arrays import BLOCK, SIZE, START, UUID, Array, Keeper, array, make, media
 from twinlock.block.faulty import FaultyDevice
+from twinlock.block.memory import MemoryDevice
 from twinlock.block.mirror.bitmap import Bitmap
 from twinlock.block.mirror.layout import BITMAP_OFFSET, member_layout
 from twinlock.block.mirror.member import MemberState, read_member
@@ -22,7 +23,7 @@ from twinlock.errors import (
     SpaceExhausted,
     WriteFailed,
 )
-from twinlock.units import MIB
+from twinlock.units import MIB, SECTOR
 
 DATA = member_layout(SIZE).data_offset
 A, B, C = (bytes([letter]) * BLOCK for letter in b"abc")
@@ -276,6 +277,184 @@ def test_a_member_that_cannot_take_the_bitmap_is_failed_before_the_write() -> No
     made.mirror.write(8 * MIB, B)
     assert states(made) == [MemberState.FAULTY, MemberState.IN_SYNC]
     assert on_disk(made, 1).roles[:2] == (ROLE_FAULTY, 1)
+
+
+def lose_unrecorded(made: Array) -> None:
+    """Member 1 fails a write, and the commit that would call it faulty fails too."""
+    made.disks[1].vanish()
+    made.disks[0].plan = "wE"  # the data, then the bitmap's header of the commit
+    with pytest.raises(WriteFailed):
+        made.mirror.write(0, B)
+    assert on_disk(made, 0).roles[:2] == (0, 1)
+
+
+def test_a_write_that_meets_a_failed_member_waits_for_the_record() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.mirror.write(8 * MIB, A)
+
+    def meanwhile(_kind: str, offset: int, _length: int) -> None:
+        if offset == DATA + 8 * MIB:
+            made.disks[0].hook = None
+            lose_unrecorded(made)
+
+    made.disks[0].hook = meanwhile
+    made.mirror.write(8 * MIB, C)
+    assert on_disk(made, 0).roles[:2] == (0, ROLE_FAULTY)
+
+
+def test_a_write_that_leaves_a_failed_member_out_waits_for_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.mirror.write(8 * MIB, A)
+    intent = made.mirror._intent
+    enter = intent.enter
+
+    def enter_and_pause(offset: int, length: int) -> range:
+        chunks = enter(offset, length)
+        if offset == 8 * MIB:
+            lose_unrecorded(made)
+        return chunks
+
+    monkeypatch.setattr(intent, "enter", enter_and_pause)
+    made.mirror.write(8 * MIB, C)
+    assert on_disk(made, 0).roles[:2] == (0, ROLE_FAULTY)
+
+
+def test_a_failure_is_told_even_if_it_cannot_be_recorded() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    lose_unrecorded(made)
+    assert made.notes.failed == [1]
+    made.mirror.write(0, C)
+    assert made.notes.failed == [1]
+
+
+def test_a_failure_met_by_a_commit_is_told_even_if_that_ends_badly() -> None:
+    made = array()
+    made.disks[1].vanish()
+    made.disks[0].plan = "wwS"  # the bitmap's header and the superblock, and no room for the next commit
+    with pytest.raises(SpaceExhausted):
+        made.mirror.write(0, A)
+    assert made.notes.failed == [1]
+
+
+def small_sectors() -> Array:
+    """An array with sectors of 512 bytes, and a bad block of 4 KiB at 4 KiB of the first member's data.
+
+    A part of the block can only be written if the rest can be read, as with a page cache.
+    """
+    made = Array([MemoryDevice(SIZE, SECTOR, path=f"disk{number}") for number in range(2)])
+    make(made.media)
+    made.start()
+    made.mirror.write(0, A + B + C)
+    made.mirror.flush()
+
+    def page_cache(kind: str, offset: int, length: int) -> None:
+        if kind == "w" and offset // BLOCK == DATA // BLOCK + 1 and length < BLOCK:
+            raise WriteFailed("a page cannot be read", offset=offset)
+
+    made.disks[0].break_reads(DATA + BLOCK, BLOCK)
+    made.disks[0].hook = page_cache
+    return made
+
+
+def test_a_bad_block_is_rewritten_whole_whatever_part_was_asked_for() -> None:
+    made = small_sectors()
+    assert bytes(made.mirror.read(BLOCK + SECTOR, SECTOR)) == B[:SECTOR]
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    assert made.notes.repaired == [(0, BLOCK, BLOCK)]
+    assert bytes(made.disks[0].read(DATA, 3 * BLOCK)) == A + B + C
+
+
+def test_a_bad_sector_is_named_by_what_was_asked_for() -> None:
+    made = small_sectors()
+    made.disks[1].break_reads(DATA + BLOCK, SECTOR)
+    with pytest.raises(MediumError) as caught:
+        made.mirror.read(BLOCK + 2 * SECTOR, SECTOR)
+    assert caught.value.offset == BLOCK + 2 * SECTOR
+
+
+def test_a_write_beside_a_repair_is_not_undone_by_it() -> None:
+    made = small_sectors()
+    writers: list[Thread] = []
+
+    def write_beside(kind: str, _offset: int, length: int) -> None:
+        if kind == "w" and length == BLOCK and not writers:  # the repair, with what it has read
+            writers.append(Thread(target=made.mirror.write, args=(BLOCK, C[:SECTOR])))
+            writers[0].start()
+            writers[0].join(0.05)
+
+    made.disks[0].hook = write_beside
+    made.mirror.read(BLOCK + SECTOR, SECTOR)
+    writers[0].join()
+    left, right = (bytes(disk.read(DATA + BLOCK, BLOCK)) for disk in made.disks)
+    assert left == right == C[:SECTOR] + B[SECTOR:]
+
+
+def test_a_member_that_is_gone_is_failed_and_not_written_to() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.disks[0].vanish()
+    made.disks[0].operations.clear()
+    assert bytes(made.mirror.read(0, BLOCK)) == A
+    assert states(made) == [MemberState.FAULTY, MemberState.IN_SYNC]
+    assert {kind for kind, _, _ in made.disks[0].operations} == {"r"}
+
+
+def test_an_array_without_any_member_left_is_gone() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    for disk in made.disks:
+        disk.vanish()
+    with pytest.raises(DeviceGone):
+        made.mirror.read(0, BLOCK)
+
+
+# -- discards -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keeper", [0, 1])
+def test_members_that_discard_differently_are_made_to_agree(keeper: int) -> None:
+    made = Array(media())
+    made.media[keeper] = Keeper(SIZE, BLOCK, path="keeper")
+    make(made.media)
+    made.start()
+    made.mirror.write(0, A + B)
+    made.mirror.discard(0, BLOCK)
+    seen = bytes(made.mirror.read(0, 2 * BLOCK))
+    made.settle()
+    assert [bytes(disk.read(DATA, 2 * BLOCK)) for disk in made.disks] == [seen, seen]
+    assert bits(made, 0) == set()
+    made.disks[0].vanish()
+    assert bytes(made.mirror.read(0, 2 * BLOCK)) == seen
+
+
+def test_a_discard_that_differs_survives_a_crash_as_a_mark() -> None:
+    made = Array([*media(1), Keeper(SIZE, BLOCK, path="keeper")])
+    make(made.media)
+    made.start()
+    made.mirror.write(0, A)
+    made.mirror.discard(0, BLOCK)
+    made.mirror.flush()
+    for _ in range(3):
+        made.clock.now += 5
+        made.mirror._tidy()  # time passes, and nothing is copied
+    assert bits(made, 0) == {0}
+    assert not on_disk(made, 0).clean
+
+
+def test_holes_on_both_members_need_no_copy() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.mirror.discard(0, BLOCK)
+    for disk in made.disks:
+        disk.operations.clear()
+    assert not made.mirror.step()
+    assert [disk.operations for disk in made.disks] == [[], []]
+    assert [bytes(disk.read(DATA, BLOCK)) for disk in made.disks] == [bytes(BLOCK)] * 2
 
 
 # -- the bitmap and the clean mark ----------------------------------------------------------------

@@ -38,11 +38,13 @@ class Says:
     bitmap_events: int | None = None
     state: int = 0
     uuid: bytes = b"u" * 16
+    device: bytes = bytes(16)
 
     def view(self) -> View:
         header = SuperblockHeader(
             set_uuid=self.uuid,
             dev_number=self.number,
+            device_uuid=self.device,
             events=self.events,
             feature_map=self.features | Feature.BITMAP_OFFSET,
             resync_offset=CLEAN if self.clean else ACTIVE,
@@ -79,6 +81,18 @@ CASES = {
     "being caught up": ([Says(0, 20), Says(1, 20, features=BY_BITMAP)], [IN_SYNC, CATCH_UP]),
     "being caught up, bitmap lost": (
         [Says(0, 20, cleared=None), Says(1, 20, features=BY_BITMAP)],
+        [IN_SYNC, REBUILD],
+    ),
+    "being filled, bitmap lost": (
+        [Says(0, 20, cleared=None, clean=False), Says(1, 20, features=FILLING, clean=False)],
+        [IN_SYNC, REBUILD],
+    ),
+    "being filled, bitmap behind": (
+        [Says(0, 20, bitmap_events=19, clean=False), Says(1, 20, features=FILLING)],
+        [IN_SYNC, REBUILD],
+    ),
+    "being filled, bitmap lost after a clean stop": (
+        [Says(0, 20, cleared=None), Says(1, 20, features=FILLING)],
         [IN_SYNC, CONTINUE],
     ),
     "being filled, one event ahead": ([Says(0, 20), Says(1, 21, features=FILLING)], [IN_SYNC, CONTINUE]),
@@ -96,6 +110,54 @@ CASES = {
     ),
     "replaced, and back before any bit was cleared": (
         [Says(2, 30, (F, F, 1)), Says(1, 10)],
+        [IN_SYNC, REBUILD],
+    ),
+    "replaced, and back with the new one, which last ran with the old": (
+        [Says(2, 30, (0, F, 1)), Says(1, 10)],
+        [IN_SYNC, CATCH_UP],
+    ),
+    "replaced, and back with the new one, by tables that cannot tell": (
+        [Says(2, 30, (S, S, 1)), Says(1, 10, (0, 1, S))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "ran alone, and was replaced": (
+        [Says(2, 30, (0, F, 1)), Says(1, 25, (F, 1))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "ran alone, and was replaced; all are here": (
+        [Says(2, 30, (0, F, 1)), Says(0, 30, (0, F, 1)), Says(1, 25, (F, 1))],
+        [IN_SYNC, IN_SYNC, DIVERGED],
+    ),
+    "ran alone, and replaced the freshest": (
+        [Says(0, 30, (0, F)), Says(1, 25, (F, 1, 0))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "ran alone, and replaced the freshest; all are here": (
+        [Says(0, 30, (0, F)), Says(1, 25, (F, 1, 0)), Says(2, 25, (F, 1, 0))],
+        [IN_SYNC, DIVERGED, DIVERGED],
+    ),
+    "ran alone, and replaced the freshest; the new one is here": (
+        [Says(0, 30, (0, F)), Says(2, 25, (F, 1, 0))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "ran alone, and replaced the freshest, kernel's way": (
+        [Says(0, 30, (0, S)), Says(1, 25, (S, 1, 0))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "each replaced the other, by disks of one number": (
+        [Says(0, 30, (0, F, 1)), Says(1, 25, (F, 1, 0))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "each replaced the other, and one of the new ones is here": (
+        [Says(2, 30, (0, F, 1)), Says(1, 25, (F, 1, 0))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "each replaced the other, and both of the new ones are here": (
+        [Says(2, 30, (0, F, 1)), Says(2, 25, (F, 1, 0), device=b"d" * 16)],
+        [IN_SYNC, DIVERGED],
+    ),
+    "taken out, put back in turn with another": (
+        [Says(0, 30, (0, 1, F)), Says(2, 20, (0, F, 1))],
         [IN_SYNC, CATCH_UP],
     ),
     "a copy of a member": ([Says(0, 10), Says(0, 10)], [IN_SYNC, SPARE]),

@@ -5,11 +5,13 @@ from threading import Thread
 import pytest
 
 from tests.unit.block.arrays import BLOCK, SIZE, Array, array, make, media
+from twinlock.block.faulty import FaultyDevice
 from twinlock.block.memory import MemoryDevice
 from twinlock.block.mirror.layout import member_layout
 from twinlock.block.mirror.member import MemberState, read_member
 from twinlock.block.mirror.resync import PIECE
 from twinlock.block.mirror.superblock import Feature
+from twinlock.errors import SpaceExhausted
 from twinlock.units import MIB
 
 DATA = member_layout(SIZE).data_offset
@@ -278,3 +280,224 @@ def test_a_resync_source_with_a_bad_block_is_repaired_from_the_other(source: int
     finish(made)
     assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
     assert data(made.media[0], 0, BLOCK) == data(made.media[1], 0, BLOCK) == A
+
+
+# -- what comes between ---------------------------------------------------------------------------
+
+
+def catching_up() -> Array:
+    """Member 1 missed a write to the first chunk, and is about to be brought up to date."""
+    made = array()
+    made.mirror.write(0, A)
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, B)
+    made.stop()
+    made.start()
+    return made
+
+
+def filling() -> Array:
+    """Member 1 is about to be copied whole."""
+    made = array()
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, A)
+    made.stop()
+    header = read_member(made.media[1]).superblock
+    blank = header.change(feature_map=Feature.BITMAP_OFFSET | Feature.RECOVERY_OFFSET, events=0)
+    made.media[1].write(4096, blank.build())
+    made.start()
+    return made
+
+
+def test_a_write_flushed_while_a_rebuild_ends_is_on_the_rebuilt_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = catching_up()
+    rebuilt, late = made.disks[1], [C]
+    flush = rebuilt.flush
+
+    def slow_flush() -> None:
+        flush()
+        if late:  # the flush is over, the member not yet in sync
+            made.mirror.write(0, late.pop())
+            made.mirror.flush()
+
+    monkeypatch.setattr(rebuilt, "flush", slow_flush)
+    while made.mirror.step():
+        pass
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    assert not late
+    for disk in made.disks:
+        disk.power_cut(lambda _index: False)
+    assert data(made.media[0], 0, BLOCK) == data(made.media[1], 0, BLOCK) == C
+
+
+def no_room_once(disk: FaultyDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next write of data finds no room."""
+    write, full = disk.write, [True]
+
+    def refuse(offset: int, stored: bytes) -> None:
+        if offset >= DATA and full:
+            full.clear()
+            raise SpaceExhausted("no room", offset=offset)
+        write(offset, stored)
+
+    monkeypatch.setattr(disk, "write", refuse)
+
+
+def test_what_a_rebuilding_member_missed_behind_the_copy_is_copied_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = catching_up()
+    made.mirror.step()  # the first piece of the chunk is copied
+    no_room_once(made.disks[1], monkeypatch)
+    made.mirror.write(0, C)  # good: the member in sync has it
+    finish(made)
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    assert data(made.media[0], 0, BLOCK) == data(made.media[1], 0, BLOCK) == C
+
+
+def test_what_a_member_in_sync_missed_behind_the_copy_is_copied_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = array()
+    made.mirror.write(0, A)
+    made.crash()
+    made.start()
+    made.mirror.step()
+    no_room_once(made.disks[1], monkeypatch)
+    with pytest.raises(SpaceExhausted):
+        made.mirror.write(0, C)
+    finish(made)
+    assert data(made.media[0], 0, BLOCK) == data(made.media[1], 0, BLOCK)
+
+
+def test_one_unreadable_block_keeps_nothing_else_from_being_copied() -> None:
+    made = array()
+    made.stop()
+    made.start(0)
+    for piece in range(CHUNK // PIECE):
+        made.mirror.write(piece * PIECE, A * (PIECE // BLOCK))
+    made.stop()
+    made.start()
+    bad = PIECE + 3 * BLOCK
+    made.disks[0].break_reads(DATA + bad, BLOCK)
+    made.settle()
+    assert states(made) == [MemberState.IN_SYNC, MemberState.REBUILDING]
+    expected = data(made.media[0], 0, CHUNK)
+    copied = bytes(made.disks[1].read(DATA, CHUNK))
+    assert copied[:bad] == expected[:bad]
+    assert copied[bad + BLOCK :] == expected[bad + BLOCK :]
+    assert (CHUNK, CHUNK) not in made.notes.progress
+    made.mirror.write(bad, C)  # written again, it can be read
+    finish(made)
+    assert states(made) == [MemberState.IN_SYNC, MemberState.IN_SYNC]
+    assert data(made.media[0], 0, CHUNK) == data(made.media[1], 0, CHUNK)
+    assert made.notes.progress[-1] == (CHUNK, CHUNK)
+
+
+def test_another_try_does_not_write_again_what_was_copied() -> None:
+    made = catching_up()
+    made.disks[0].break_reads(DATA + 3 * BLOCK, BLOCK)
+    made.settle()
+    made.disks[1].operations.clear()
+    tries = len(made.notes.stalled)
+    made.settle()
+    assert len(made.notes.stalled) > tries
+    assert [offset for kind, offset, _ in made.disks[1].operations if kind == "w" and offset >= DATA] == []
+
+
+# -- how far it came, for others to read ----------------------------------------------------------
+
+
+def offset_on_disk(made: Array) -> int:
+    return int(read_member(made.media[1]).superblock.header.recovery_offset) * 512
+
+
+def copy_two_chunks(made: Array) -> None:
+    for _ in range(2 * CHUNK // PIECE):
+        made.mirror.step()
+    made.clock.now += 61
+    made.mirror.step()
+
+
+def test_a_rebuild_says_how_far_it_came_while_nobody_writes() -> None:
+    made = filling()
+    copy_two_chunks(made)
+    assert offset_on_disk(made) == 2 * CHUNK
+    made.mirror.write(0, B)
+    assert offset_on_disk(made) == 0
+
+
+def test_the_offset_is_gone_before_the_first_byte_of_a_write() -> None:
+    made = filling()
+    copy_two_chunks(made)
+    seen: list[int] = []
+
+    def look(kind: str, offset: int, _length: int) -> None:
+        if kind == "w" and offset >= DATA:
+            seen.append(offset_on_disk(made))
+
+    for disk in made.disks:
+        disk.hook = look
+    made.mirror.write(0, B)
+    assert seen == [0, 0]
+
+
+def test_no_offset_is_noted_during_writes() -> None:
+    made = filling()
+    made.mirror.write(0, B)
+    for _ in range(2 * CHUNK // PIECE):
+        made.mirror.step()
+    made.mirror.write(0, C)  # below what is copied
+    made.clock.now += 61
+    made.mirror.step()
+    assert offset_on_disk(made) == 0
+
+
+def test_an_offset_covers_nothing_that_is_not_on_the_medium() -> None:
+    made = filling()
+    copy_two_chunks(made)
+    made.mirror.write(0, B)
+    for _ in range(2):  # to rest, and clean again, with the write unflushed on the member that rebuilds
+        made.clock.now += 6
+        made.mirror.step()
+    assert read_member(made.media[0]).superblock.clean
+    for disk in made.disks:
+        disk.power_cut(lambda _index: False)
+    assert data(made.media[1], 0, BLOCK) != B
+    assert offset_on_disk(made) == 0
+
+
+def test_a_member_that_catches_up_by_the_bitmap_has_no_offset() -> None:
+    made = catching_up()
+    made.mirror.write(3 * CHUNK, A)
+    made.stop()
+    made.start(0)
+    made.mirror.write(0, C)
+    made.mirror.write(3 * CHUNK, C)
+    made.stop()
+    made.start()
+    for _ in range(CHUNK // PIECE):
+        made.mirror.step()
+    made.clock.now += 61
+    made.mirror.step()
+    assert states(made)[1] is MemberState.REBUILDING
+    assert offset_on_disk(made) == 0
+    made.stop()
+    assert offset_on_disk(made) == 0
+
+
+def test_an_offset_that_a_crash_during_writes_left_is_not_passed_on() -> None:
+    made = filling()
+    made.mirror.write(0, B)
+    made.crash()
+    left = read_member(made.media[1]).superblock.change(recovery_offset=2 * CHUNK // 512)  # as by the kernel
+    made.media[1].write(4096, left.build())
+    made.start()
+    assert states(made)[1] is MemberState.REBUILDING
+    assert offset_on_disk(made) == 0
+    finish(made)
+    assert data(made.media[0]) == data(made.media[1])
