@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Debian keeps mke2fs, debugfs and mdadm where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests need root, for loop devices and strace; the program does not.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1)
+PYTEST := $(AS_ROOT) $(BIN)/python -m pytest -n 2
 NATIVE := $(wildcard src/twinlock/native/*.c src/twinlock/native/*.h src/twinlock/native/build.py)
 VM_PACKAGES := tests/vm/lab/host-packages.txt
 
@@ -18,13 +21,13 @@ demo: packages-demo install  ## run the main job on real parts, and show that it
 	$(BIN)/python scripts/demo.py
 
 test: packages-test install-dev  ## all tests, the long ones in their short form
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(PYTEST) --dist worksteal tests
 
 test-vm: packages-test install-dev  ## a stock kernel judges the format
-	$(BIN)/python -m pytest -n 2 -m vm tests
+	$(PYTEST) -m vm tests
 
 test-faults: packages-test install-dev  ## the long form of the fault tests
-	TWINLOCK_FAULTS=long $(BIN)/python -m pytest -n 2 tests/faults
+	$(AS_ROOT) env TWINLOCK_FAULTS=long $(BIN)/python -m pytest -n 2 tests/faults
 
 lint: install-dev  ## ruff and mypy --strict
 	$(BIN)/ruff check .

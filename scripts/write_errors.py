@@ -8,8 +8,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
 HEAD = """\
 # Errors
 
-Every error is one sentence on standard error, an exit code of its own, and nothing changed.
-Exit code 0 is success, 2 is a command line that was not understood, 130 an interruption.
+Every error is one sentence on standard error and an exit code of its own. What is refused is
+refused before anything is changed. Exit code 0 is success, 1 a prompt that was left, 2 a command
+line that was not understood, 130 an interruption.
 
 | exit code | error | meaning | sentence |
 |---|---|---|---|

@@ -75,6 +75,13 @@ class BadOption(TwinlockError):
     exit_code = 7
 
 
+class FolderUnusable(TwinlockError):
+    """A folder for configuration, state or sockets cannot be made or written to."""
+
+    sentence = "{folder} cannot be used ({reason}); put that right, or choose another place by TWINLOCK_ROOT"
+    exit_code = 8
+
+
 class InternalError(TwinlockError):
     """A bug.  The sentence asks for a report."""
 
@@ -121,6 +128,15 @@ class WorkerFailed(TwinlockError):
 
     sentence = "the worker of volume '{name}' failed ({reason}); its log is in {log}"
     exit_code = 14
+
+
+class NotClosedCleanly(TwinlockError):
+    """The last flush or the mark "clean" could not be written."""
+
+    sentence = (
+        "the volume is closed, but {reason}; its array stays marked active and is checked at the next unlock"
+    )
+    exit_code = 15
 
 
 # -- members and arrays: 20 to 39 -----------------------------------------------------------------

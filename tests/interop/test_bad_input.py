@@ -188,10 +188,11 @@ def both_members_gone(scene: Scene) -> list[str]:
     return scene.unlock()
 
 
-def a_blank_member(scene: Scene) -> list[str]:
+def blank_members(scene: Scene) -> list[str]:
     scene.make()
     scene.daemon.cli("lock", "backup")
-    scene.spoil(1, 0, bytes(64 << 10))
+    for number in (1, 2):
+        scene.spoil(number, 0, bytes(64 << 10))
     return scene.unlock()
 
 
@@ -276,6 +277,47 @@ def a_secret_too_short(scene: Scene) -> list[str]:
     return scene.unlock()
 
 
+def an_unusable_root(scene: Scene) -> list[str]:
+    scene.daemon.environ["TWINLOCK_ROOT"] = "/proc/twinlock"
+    return scene.create(scene.a, scene.b)
+
+
+def another_volume_by_a_crooked_path(scene: Scene) -> list[str]:
+    scene.make()
+    return ["lock", "nothing/../backup"]
+
+
+def no_name(scene: Scene) -> list[str]:
+    return scene.unlock("")
+
+
+def more_than_any_disk(scene: Scene) -> list[str]:
+    return scene.create(scene.a, scene.b, "--size", "16777216T")
+
+
+def a_tar(scene: Scene) -> list[str]:
+    """Data that no list of signatures knows, at the end only."""
+    with plain_file(scene.a).open("r+b") as file:
+        file.seek(-4096, 2)
+        file.write(b"holiday photos")
+    return scene.create(scene.a, scene.b)
+
+
+def a_passphrase_for_nothing(scene: Scene) -> list[str]:
+    return [*scene.create(scene.a, scene.b), "--no-encryption"]
+
+
+def a_configuration_being_edited(scene: Scene) -> list[str]:
+    scene.make()
+    path = scene.daemon.root / "etc/twinlock.toml"
+    path.write_text(path.read_text() + "[[volume")
+    return scene.create(scene.a, scene.b)
+
+
+def an_empty_target(scene: Scene) -> list[str]:
+    return [*scene.create(scene.a, scene.b), "--target", ""]
+
+
 Prepare = Callable[[Scene], list[str]]
 CASES: list[tuple[Prepare, type[TwinlockError], str]] = [
     (member_missing, errors.MemberMissing, "/dev/no-such-disk"),
@@ -290,7 +332,7 @@ CASES: list[tuple[Prepare, type[TwinlockError], str]] = [
     (one_file_by_two_names, errors.MemberNamedTwice, "a.img"),
     (a_filesystem, errors.MemberHasSignature, "photos"),
     (an_array, errors.MemberHasSignature, "array"),
-    (served_already, errors.MemberInUse, "process"),
+    (served_already, errors.MemberInUse, "twinlock lock backup"),
     (odd_name, errors.NameInvalid, "lower-case"),
     (odd_target, errors.TargetNameInvalid, "iqn."),
     (taken_target, errors.TargetNameInvalid, "another volume"),
@@ -303,7 +345,7 @@ CASES: list[tuple[Prepare, type[TwinlockError], str]] = [
     (wrong_passphrase, errors.WrongPassphrase, "backup"),
     (wrong_passphrase_with_a_member_away, errors.WrongPassphrase, "backup"),
     (both_members_gone, errors.NoMemberUsable, "is not there"),
-    (a_blank_member, errors.NotAMember, "backup-1.img"),
+    (blank_members, errors.NotAMember, "backup-1.img"),
     (a_member_of_another_volume, errors.MemberOfOtherArray, "backup-1.img"),
     (a_raid_level_of_five, errors.ArrayUnsupported, "level"),
     (halves_that_ran_apart, errors.MembersDiverged, "backup-1.img"),
@@ -313,6 +355,14 @@ CASES: list[tuple[Prepare, type[TwinlockError], str]] = [
     (a_port_in_use, errors.PortalUnavailable, "in use"),
     (an_odd_portal, errors.BadOption, "ADDRESS:PORT"),
     (no_daemon, errors.NotServing, "twinlock serve"),
+    (an_unusable_root, errors.FolderUnusable, "/proc/twinlock"),
+    (another_volume_by_a_crooked_path, errors.NoSuchVolume, "nothing/../backup"),
+    (no_name, errors.NoSuchVolume, "no volume"),
+    (more_than_any_disk, errors.BadOption, "--size"),
+    (a_tar, errors.MemberHasSignature, "not known"),
+    (a_passphrase_for_nothing, errors.BadOption, "--no-encryption"),
+    (a_configuration_being_edited, errors.ConfigurationInvalid, "line 8"),
+    (an_empty_target, errors.TargetNameInvalid, "iqn."),
     (a_secret_too_short, errors.ConfigurationInvalid, "12 to 16"),
 ]
 

@@ -4,7 +4,10 @@ import os
 import pty
 import select
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import MakeVolume
 from tests.support.daemon import Daemon, twinlock
@@ -72,6 +75,34 @@ def test_status_says_whether_the_data_are_safe(
     members[1].unlink()
     daemon.cli("unlock", "backup", "--passphrase-file", str(passphrase_file))
     assert "DEGRADED" in daemon.cli("status", "backup").stdout
+
+
+def blank(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(1 << 20))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 32 << 20)
+
+
+@pytest.mark.parametrize("spoil", [blank, cut])
+def test_one_member_that_is_spoiled_keeps_nobody_from_the_data(
+    daemon: Daemon,
+    make_volume: MakeVolume,
+    members: list[Path],
+    passphrase_file: Path,
+    spoil: Callable[[Path], None],
+) -> None:
+    make_volume()
+    daemon.cli("lock", "backup")
+    spoil(members[0])
+    daemon.cli("unlock", "backup", "--passphrase-file", str(passphrase_file))
+    told = daemon.cli("status", "backup").stdout
+    assert "DEGRADED" in told
+    opened = daemon.status("backup")["open"]
+    states = {member["path"]: member["state"] for member in opened["members"]}
+    assert states == {str(members[0]): "missing", str(members[1]): "in sync"}
 
 
 def test_connect_fills_in_what_to_type(daemon: Daemon, make_volume: MakeVolume) -> None:

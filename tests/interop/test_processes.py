@@ -1,8 +1,10 @@
 """What a running worker and supervisor promise about secrets, files and time."""
 
+import contextlib
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PASSPHRASE, MakeVolume
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, twinlock
+from twinlock import errors
 from twinlock.server import control
 from twinlock.server.messages import Envelope, Hello, Identity
 
@@ -35,14 +38,36 @@ def hello(daemon: Daemon, name: str) -> Identity:
     return Identity.model_validate(reply.result)
 
 
-def test_a_worker_leaves_no_core_and_locks_its_key(daemon: Daemon, make_volume: MakeVolume) -> None:
+def test_a_worker_leaves_no_core_and_cannot_be_dumped(daemon: Daemon, make_volume: MakeVolume) -> None:
     make_volume()
     pid = worker(daemon)
     assert re.search(r"^Max core file size +0 +0 ", proc(pid, "limits"), re.MULTILINE)
-    locked = [part for part in mappings(pid) if part.locked]
-    assert locked == [], "the key is wiped once the cipher has expanded it"
     daemon.kill()
     assert hello(daemon, "backup").dumpable is False
+
+
+KEY_FLAGS = {"lo", "dd", "wf"}
+"""Of a mapping, in smaps: locked, left out of dumps, wiped in a forked child."""
+
+
+def test_the_key_is_waited_for_in_locked_memory(
+    daemon: Daemon, make_volume: MakeVolume, passphrase_file: Path
+) -> None:
+    """Its buffer is there while libcryptsetup derives the key."""
+    make_volume("--iter-time", "2000")
+    daemon.cli("lock", "backup")
+    command = [*twinlock(), "unlock", "backup", "--passphrase-file", str(passphrase_file)]
+    seen = []
+    with subprocess.Popen(command, env=daemon.environ, stdout=subprocess.DEVNULL) as unlocking:
+        while unlocking.poll() is None:
+            with contextlib.suppress(OSError, ValueError):  # the worker is not there yet
+                seen += [
+                    part.flags & {"lo", "dd", "wf"} for pid in daemon.worker_pids() for part in mappings(pid)
+                ]
+    assert unlocking.returncode == 0
+    assert {"lo", "dd", "wf"} in seen
+    held = [part for part in mappings(worker(daemon)) if {"lo", "dd", "wf"} <= part.flags]
+    assert held == [], "it is wiped and given back once the cipher is made"
 
 
 class Mapping:
@@ -53,7 +78,7 @@ class Mapping:
         self.start, self.end = int(start, 16), int(end, 16)
         self.readable = header.split()[1].startswith("r")
         self.name = header.split()[5] if len(header.split()) > 5 else ""
-        self.locked = False
+        self.flags: set[str] = set()
 
 
 def mappings(pid: int) -> list[Mapping]:
@@ -62,7 +87,7 @@ def mappings(pid: int) -> list[Mapping]:
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
             found.append(Mapping(line))
         elif line.startswith("VmFlags:"):
-            found[-1].locked = " lo" in line
+            found[-1].flags = set(line.split()[1:])
     return found
 
 
@@ -101,7 +126,7 @@ def volume_key(member: Path, passphrase: Path, tmp_path: Path) -> bytes:
     return key.read_bytes()
 
 
-def test_the_volume_key_lies_nowhere_in_the_memory_of_either_process(
+def test_the_volume_key_is_left_nowhere_in_one_piece(
     daemon: Daemon, make_volume: MakeVolume, members: list[Path], passphrase_file: Path, tmp_path: Path
 ) -> None:
     make_volume()
@@ -109,7 +134,7 @@ def test_the_volume_key_lies_nowhere_in_the_memory_of_either_process(
     key = volume_key(members[0], passphrase_file, tmp_path)
     assert len(key) == 64
     assert places(os.getpid(), key), "the search finds what is there"
-    assert places(worker(daemon), key) == [], "only OpenSSL's key schedules are left of it"
+    assert places(worker(daemon), key) == [], "only its halves, in OpenSSL's key schedules"
     assert places(daemon.process.pid, key[:32]) == []
     assert places(daemon.process.pid, key[32:]) == []
 
@@ -229,3 +254,64 @@ def changed_path(line: str) -> str | None:
     if match[1] in ("open", "openat") and not re.search(r"O_WRONLY|O_RDWR|O_CREAT", match[3]):
         return None
     return match[2]
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, passphrase_file: Path) -> None:
+    (tmp_path / "selectors.py").write_text("open('planted', 'w')\n")
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environ["TWINLOCK_ROOT"] = str(tmp_path / "root")
+    command = [str(Path(sys.executable).with_name("twinlock")), "create", "backup", "a.img", "b.img"]
+    options = ["--size", "64M", "--passphrase-file", str(passphrase_file), "--iter-time", "0"]
+    subprocess.run([*command, *options], check=True, env=environ, cwd=tmp_path, capture_output=True)
+    assert not (tmp_path / "planted").exists()
+
+
+def test_two_creates_of_one_name_make_one_volume(daemon: Daemon, tmp_path: Path) -> None:
+    members = [[str(tmp_path / f"{half}{number}.img") for half in "ab"] for number in (1, 2)]
+    commands = [[*twinlock(), "create", "new", *pair, "--size", "64M", "--no-encryption"] for pair in members]
+    running = [
+        subprocess.Popen(command, env=daemon.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for command in commands
+    ]
+    for process in running:
+        process.communicate(timeout=60)
+    assert sorted(process.returncode for process in running) == [0, errors.VolumeExists.exit_code]
+    assert len([path for pair in members for path in pair if Path(path).exists()]) == 2
+    daemon.stop()
+    daemon.start()
+
+
+def test_an_interrupted_create_changes_nothing(
+    tmp_path: Path, members: list[Path], passphrase_file: Path
+) -> None:
+    """Ctrl-C while the key is derived: the worker notices that nobody waits any more."""
+    daemon = Daemon(tmp_path / "root")
+    command = [*twinlock(), "create", "backup", *map(str, members), "--size", "64M"]
+    creating = subprocess.Popen(
+        [*command, "--passphrase-file", str(passphrase_file)], env=daemon.environ, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 20
+    while not members[1].exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    creating.send_signal(signal.SIGINT)
+    creating.wait(20)
+    while daemon.worker_pids():
+        assert time.monotonic() < until + 60
+        time.sleep(0.1)
+    assert not any(member.exists() for member in members)
+    assert not (tmp_path / "root/etc/twinlock.toml").exists()
+
+
+def test_one_damaged_secret_does_not_hide_the_other_volumes(
+    daemon: Daemon, make_volume: MakeVolume, tmp_path: Path
+) -> None:
+    make_volume()
+    others = [str(tmp_path / "c.img"), str(tmp_path / "d.img")]
+    daemon.cli("create", "other", *others, "--size", "64M", "--no-encryption")
+    kept = daemon.root / "lib/secrets/other.toml"
+    kept.write_text("half a li")
+    assert "every member holds everything" in daemon.cli("status").stdout
+    kept.unlink()
+    daemon.cli("status")
+    assert not kept.exists(), "looking changes nothing"

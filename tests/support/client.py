@@ -1,6 +1,7 @@
 """A small initiator over a real socket: read, write and flush blocks, and see exactly what came back."""
 
 import socket
+import struct
 import time
 
 from tests.support.initiator import Credentials, Initiator, Outcome
@@ -89,6 +90,11 @@ class Client:
         except TimeoutError:
             return False
         return False
+
+    def reset(self) -> None:
+        """Gone with an RST, as a machine that was restarted answers."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
 
     def close(self) -> None:
         """Gone without a word."""

@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "luks": {"errors", "units", "wire", "native"},
     "server": {"errors", "units", "wire", "native", "iscsi", "scsi", "block", "luks"},
     "daemon": {"errors", "units", "wire", "native", "iscsi", "server"},
-    "cli": {"errors", "units", "server", "daemon"},
+    "cli": {"errors", "units", "native", "server", "daemon"},
 }
 BELOW_SERVER = ("wire", "iscsi", "scsi", "block", "luks")
 WORLDLY = {

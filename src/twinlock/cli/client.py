@@ -1,16 +1,25 @@
 """Asks the API: that of the running daemon, or, for what needs none, one of our own."""
 
 import asyncio
+import time
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
+from twinlock.daemon.config import check_name
 from twinlock.daemon.folders import Folders
-from twinlock.errors import NotServing, rebuild
+from twinlock.errors import NameInvalid, NoSuchVolume, NotServing, rebuild
 from twinlock.server import control
 
 _M = TypeVar("_M", bound=BaseModel)
+
+
+def wait_for_daemon(seconds: float) -> None:
+    """Give a daemon that was just started the time to come up."""
+    until = time.monotonic() + seconds
+    while not Folders.locate().api_socket.exists() and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def ask(method: str, path: str, kind: type[_M], body: BaseModel | None = None, *, alone: bool = False) -> _M:
@@ -19,6 +28,15 @@ def ask(method: str, path: str, kind: type[_M], body: BaseModel | None = None, *
     ``alone``: if no daemon answers, do the work in this process, with the daemon's own code and its lock.
     """
     return asyncio.run(_ask(method, path, kind, body, alone))
+
+
+def volume_path(name: str, *rest: str) -> str:
+    """The API's path of a volume; raises NoSuchVolume for what no volume can be called."""
+    try:
+        check_name(name)
+    except NameInvalid:
+        raise NoSuchVolume(name=name) from None
+    return "/".join(("/v1/volumes", name, *rest))
 
 
 async def _ask(method: str, path: str, kind: type[_M], body: BaseModel | None, alone: bool) -> _M:

@@ -11,6 +11,7 @@ from rich.console import Console
 import twinlock
 from twinlock.cli.commands import connect, create, lock, serve, status, unlock
 from twinlock.errors import InternalError, TwinlockError
+from twinlock.native.process import harden
 
 app = typer.Typer(
     name="twinlock",
@@ -42,6 +43,7 @@ def main() -> None:
     """Run the command; every error becomes one sentence and its own exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        harden()  # a passphrase may pass through this process
         app()
     except TwinlockError as error:
         console.print(f"twinlock: {error}", markup=False)
@@ -54,7 +56,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("TWINLOCK_DEBUG"):
             logging.exception("a bug")
-        bug = InternalError(reason=f"{type(error).__name__}: {error}")
+        bug = InternalError(reason=type(error).__name__)  # its text could quote a secret
         console.print(f"twinlock: {bug}", markup=False)
         sys.exit(bug.exit_code)
 

@@ -2,7 +2,6 @@
 
 import getpass
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,17 +39,23 @@ def existing_passphrase(file: str | None) -> SecretBytes:
 
 
 def _ask(prompt: str) -> SecretBytes:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise PassphraseUnusable(reason="there is no terminal to ask at; use --passphrase-file")
-    return _checked(getpass.getpass(prompt).encode())
+    try:
+        return _checked(getpass.getpass(prompt).encode(errors="surrogateescape"))
+    except UnicodeError:  # its text would quote the passphrase
+        raise PassphraseUnusable(reason="it has characters that this terminal does not know") from None
 
 
 def _from_file(file: str) -> SecretBytes:
+    if file == "-" and sys.stdin is None:
+        raise PassphraseUnusable(reason="standard input is closed")
     try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as source:
+            content = source.read(MAX_PASSPHRASE + 2)
     except OSError as error:
         raise PassphraseUnusable(reason=f"{file} cannot be read ({error.strerror})") from error
-    return _checked(content.removesuffix(b"\n").removesuffix(b"\r"))
+    return _checked(content.removesuffix(b"\n"))
 
 
 def _checked(passphrase: bytes) -> SecretBytes:

@@ -1,4 +1,4 @@
-"""The API: what the command line and the web page may ask, over a Unix socket."""
+"""The API: what the command line asks, over a Unix socket."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -58,9 +58,7 @@ def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
 
     @api.post("/v1/volumes/{name}/unlock")
     async def unlock(name: str, request: UnlockRequest) -> VolumeReport:
-        found = supervisor.find(name)
-        await found.unlock(request.passphrase)
-        return await found.report()
+        return await (await supervisor.unlock(name, request.passphrase)).report()
 
     @api.post("/v1/volumes/{name}/lock")
     async def lock(name: str) -> VolumeReport:

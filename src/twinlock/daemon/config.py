@@ -6,13 +6,22 @@ replaces the file at once (a crash leaves the old or the new one, never half).
 
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import tomlkit
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 from tomlkit.exceptions import ParseError, TOMLKitError
 
 from twinlock.daemon.config_lines import locate
@@ -25,6 +34,22 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _TARGET = re.compile(
     r"(iqn\.\d{4}-(0[1-9]|1[0-2])\.[a-z0-9.-]+(:[a-z0-9.:_-]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}){1,2})"
 )
+
+_WORDS = {
+    "missing": "it is missing",
+    "tuple_type": 'it is a list, such as ["/dev/sdb", "/dev/sdc"]',
+    "too_short": "it needs at least one",
+    "too_long": "two are the most",
+    "bool_type": "it is true or false",
+    "string_type": "it is text, in quotes",
+    "literal_error": "it is 512 or 4096",
+    "uuid_parsing": "it is no UUID",
+    "model_type": "it is a table; write [server], or [[volume]] for each volume",
+    "float_parsing": "it is a number of seconds",
+    "greater_than_equal": "it is at least 1",
+    "less_than_equal": "it is at most 600",
+}
+"""What pydantic's kinds of error mean to a person."""
 
 HEADER = """\
 # twinlock's configuration. Edit it as you like: twinlock keeps your comments, and
@@ -48,6 +73,20 @@ def check_target(name: str) -> str:
     return name
 
 
+def check_path(path: str) -> str:
+    """The path of a member, if it means the same from everywhere; raises ValueError."""
+    if not os.path.isabs(path):
+        raise ValueError(f"{path!r} does not begin with /")
+    return path
+
+
+def check_different(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The members' paths, if they differ; raises ValueError."""
+    if len(set(paths)) < len(paths):
+        raise ValueError("the members must be different")
+    return paths
+
+
 def _valid(check: Any) -> AfterValidator:
     def validate(value: Any) -> Any:
         try:
@@ -59,6 +98,10 @@ def _valid(check: Any) -> AfterValidator:
     return AfterValidator(validate)
 
 
+_Path = Annotated[str, _valid(check_path)]
+_Portal = Annotated[str, _valid(Portal.parse)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -66,19 +109,26 @@ class _Table(BaseModel):
 class ServerTable(_Table):
     """``[server]``."""
 
-    portals: tuple[Annotated[str, _valid(Portal.parse)], ...] = (DEFAULT_PORTAL,)
+    portals: Annotated[tuple[_Portal, ...], Field(min_length=1)] = (DEFAULT_PORTAL,)
+    patience: Annotated[float, Field(ge=1, le=600)] = 10.0
 
 
 class VolumeTable(_Table):
     """One ``[[volume]]``."""
 
     name: Annotated[str, _valid(check_name)]
-    members: Annotated[tuple[str, ...], Field(min_length=1)]
+    members: Annotated[tuple[_Path, ...], Field(min_length=1, max_length=2), _valid(check_different)]
     array: UUID | None = None
     target: Annotated[str, _valid(check_target)] | None = None
-    chap: bool = True
-    encrypted: bool = True
+    chap: StrictBool = True
+    encrypted: StrictBool = True
     block_size: Literal[512, 4096] | None = None
+
+    @model_validator(mode="after")
+    def _container_tells(self) -> Self:
+        if self.encrypted and self.block_size is not None:
+            raise ValueError("block_size is only for volumes without encryption; else the container tells it")
+        return self
 
     @property
     def target_name(self) -> str:
@@ -105,7 +155,9 @@ class ConfigurationFile:
 
     def load(self) -> Configuration:
         """Read and check it; a missing file is an empty one.  Raises ConfigurationInvalid."""
-        text = self._text()
+        return self._parse(self._text())
+
+    def _parse(self, text: str) -> Configuration:
         try:
             document = tomlkit.parse(text)
         except ParseError as error:
@@ -123,15 +175,21 @@ class ConfigurationFile:
         return configuration
 
     def add(self, volume: VolumeTable) -> None:
-        """Append a ``[[volume]]``; the rest of the file stays as it is."""
-        document = tomlkit.parse(self._text() or HEADER)
-        table = tomlkit.table()
-        document.add(tomlkit.nl())
+        """Append a ``[[volume]]``; the rest of the file stays as it is.  Raises ConfigurationInvalid."""
+        self.load()
+        table = tomlkit.document()
         for key, value in volume.model_dump(mode="json", exclude_defaults=True).items():
             table.add(key, value)
-        volumes = document.setdefault("volume", tomlkit.aot())
-        volumes.append(table)
-        write_whole(self.path, tomlkit.dumps(document), 0o644)
+        before = self._text() or HEADER
+        text = f"{before.rstrip()}\n\n[[volume]]\n{tomlkit.dumps(table)}"
+        self._parse(text)
+        write_whole(self.path, text, self._mode())
+
+    def _mode(self) -> int:
+        try:
+            return stat.S_IMODE(self.path.stat().st_mode)
+        except FileNotFoundError:
+            return 0o644
 
     def _text(self) -> str:
         try:
@@ -158,6 +216,7 @@ class ConfigurationFile:
 
 def write_whole(path: Path, text: str, mode: int) -> None:
     """Replace a file durably, all or nothing; it has ``mode`` from its first moment."""
+    path = path.resolve()  # what a link leads to is replaced, not the link
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -185,5 +244,5 @@ def _explain(error: dict[str, Any]) -> str:
     key = next((str(part) for part in reversed(error["loc"]) if isinstance(part, str)), "")
     if error["type"] == "extra_forbidden":
         return f"there is no setting {key!r}"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}"
+    words = _WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return f"{key}: {words}" if key else words

@@ -54,6 +54,13 @@ class Credentials:
             ) from None
         return chap
 
+    def user(self, volume: str) -> str | None:
+        """The CHAP user of a volume, if it can be told; never fails, never writes."""
+        try:
+            return str(tomllib.loads(self.path(volume).read_text(encoding="utf-8"))["user"])
+        except (OSError, ValueError, KeyError):
+            return None
+
     def discard(self, volume: str) -> None:
         """Forget the credentials of a volume."""
         self.path(volume).unlink(missing_ok=True)

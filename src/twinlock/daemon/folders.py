@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from twinlock.errors import FolderUnusable
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:
@@ -32,11 +34,15 @@ class Folders:
         )
 
     def make(self) -> None:
-        """Create what is missing; state and runtime are for their owner only."""
-        for folder, mode in ((self.config, 0o755), (self.state, 0o700), (self.runtime, 0o700)):
-            folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        for folder in (self.secrets, self.logs, self.workers):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        """Create what is missing; state and runtime are for their owner only.  Raises FolderUnusable."""
+        private = (self.state, self.runtime, self.secrets, self.logs, self.workers)
+        for folder, mode in ((self.config, 0o755), *((folder, 0o700) for folder in private)):
+            try:
+                folder.mkdir(mode=mode, parents=True, exist_ok=True)
+            except OSError as error:
+                raise FolderUnusable(folder=folder, reason=error.strerror) from error
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise FolderUnusable(folder=folder, reason="no permission to write there")
 
     @property
     def config_file(self) -> Path:

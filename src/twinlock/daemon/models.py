@@ -70,6 +70,8 @@ class CreateReply(_Model):
     chap_user: str | None
     chap_secret: Secret | None
     unlocked: bool
+    reason: str | None
+    """Why it does not open, if it does not."""
 
 
 class UnlockRequest(_Model):

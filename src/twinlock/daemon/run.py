@@ -18,6 +18,9 @@ from twinlock.native.process import harden
 from twinlock.server import control
 from twinlock.server.portal import Portal
 
+GRACE_SECONDS = 5
+"""For API requests that are under way when the daemon ends."""
+
 log = logging.getLogger(__name__)
 
 
@@ -43,10 +46,16 @@ async def _serve(folders: Folders, portals: Sequence[Portal] | None) -> None:
         asked = _signals()
         await supervisor.start()
         api = _Server(
-            uvicorn.Config(build_api(supervisor), log_config=None, access_log=False, lifespan="off")
+            uvicorn.Config(
+                build_api(supervisor),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
         )
         serving = asyncio.create_task(api.serve(sockets=[_api_socket(folders.api_socket)]))
-        log.info("serving; send SIGTERM to stop")
+        log.info("serving on %s; SIGTERM or Ctrl-C stops", ", ".join((await supervisor.report()).portals))
         which = await asked
         api.should_exit = True
         if which == signal.SIGUSR1:

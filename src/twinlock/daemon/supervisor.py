@@ -1,10 +1,13 @@
 """Owns the configuration and looks after the workers; never holds a volume key."""
 
+import asyncio
 import fcntl
 import logging
 import os
 import socket
 from collections.abc import Sequence
+
+from pydantic import SecretBytes
 
 import twinlock
 from twinlock.daemon.config import ConfigurationFile, VolumeTable, check_name, check_target
@@ -16,9 +19,12 @@ from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import (
     AlreadyServing,
     BadOption,
+    MemberNamedTwice,
     NoSuchVolume,
+    NotServing,
     PassphraseUnusable,
     TargetNameInvalid,
+    TwinlockError,
     VolumeExists,
 )
 from twinlock.iscsi.login import FirstRequest
@@ -43,6 +49,9 @@ class Supervisor:
         self._volumes: dict[str, ManagedVolume] = {}
         self._listener = Listener(self)
         self._serving = False
+        self._stopping = False
+        self._creating = asyncio.Lock()
+        self._patience = 10.0
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -57,6 +66,7 @@ class Supervisor:
             os.close(descriptor)
             raise AlreadyServing(folder=self.folders.state) from error
         self._lock_file = descriptor
+        self._patience = configuration.server.patience
         for table in configuration.volume:
             self._manage(table)
 
@@ -74,14 +84,18 @@ class Supervisor:
         self._serving = True
 
     async def stop(self) -> None:
-        """Stop accepting, then close every volume in order."""
+        """Stop accepting, then close every volume in order, those being made included."""
         self._serving = False
+        self._stopping = True
         self._listener.close()
-        for volume in self._volumes.values():
-            try:
-                await volume.lock()
-            except Exception:
-                log.exception("volume %s did not close in order", volume.table.name)
+        async with self._creating:
+            await asyncio.gather(*(self._close(volume) for volume in self._volumes.values()))
+
+    async def _close(self, volume: ManagedVolume) -> None:
+        try:
+            await volume.lock()
+        except Exception as error:
+            log.error("volume %s did not close in order: %s", volume.table.name, error)
 
     def leave(self) -> None:
         """Stop accepting and let the workers serve on, for the next supervisor to adopt."""
@@ -97,12 +111,15 @@ class Supervisor:
             self._lock_file = -1
 
     async def _adopt(self) -> None:
-        for path in self.folders.workers.glob("*.sock"):
-            volume = self._volumes.get(path.stem)
-            if volume is not None:
-                await volume.adopt()
-            else:
-                await self._dismiss(path.stem)
+        names = [path.stem for path in self.folders.workers.glob("*.sock")]
+        await asyncio.gather(*(self._adopt_one(name) for name in names))
+
+    async def _adopt_one(self, name: str) -> None:
+        volume = self._volumes.get(name)
+        try:
+            await (self._dismiss(name) if volume is None else volume.adopt())
+        except TwinlockError as error:
+            log.error("a worker was left behind: %s", error)
 
     async def _dismiss(self, name: str) -> None:
         """A worker whose volume is no longer configured flushes and ends."""
@@ -119,7 +136,7 @@ class Supervisor:
         return Report(
             version=twinlock.__version__,
             portals=[str(portal) for portal in self._listener.portals],
-            volumes=[await volume.report() for volume in self._volumes.values()],
+            volumes=await asyncio.gather(*(volume.report() for volume in self._volumes.values())),
         )
 
     def find(self, name: str) -> ManagedVolume:
@@ -129,8 +146,24 @@ class Supervisor:
         except KeyError:
             raise NoSuchVolume(name=name) from None
 
+    async def unlock(self, name: str, passphrase: SecretBytes | None) -> ManagedVolume:
+        """Open a volume; raises what its worker raises."""
+        volume = self.find(name)
+        self._refuse_if_stopping()
+        await volume.unlock(passphrase)
+        return volume
+
     async def create(self, request: CreateRequest) -> CreateReply:
         """Make a volume on disk, keep configuration and credentials, unlock it if this daemon serves."""
+        async with self._creating:  # one at a time: each sees the names and targets of those before
+            self._refuse_if_stopping()
+            return await self._create(request)
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise NotServing(socket=self.folders.api_socket)
+
+    async def _create(self, request: CreateRequest) -> CreateReply:
         table = self._plan(request)
         created = await self._create_on_disk(table, request)
         table = table.model_copy(
@@ -139,8 +172,7 @@ class Supervisor:
         chap = self._credentials.make(table.name) if table.chap else None
         self._file.add(table)
         volume = self._manage(table)
-        if self._serving:
-            await volume.unlock(request.passphrase)
+        reason = await self._try_unlock(volume, request.passphrase) if self._serving else None
         return CreateReply(
             name=table.name,
             target=table.target_name,
@@ -150,8 +182,17 @@ class Supervisor:
             copies=created.copies,
             chap_user=chap.user if chap else None,
             chap_secret=chap.secret if chap else None,
-            unlocked=self._serving,
+            unlocked=volume.worker is not None,
+            reason=reason,
         )
+
+    async def _try_unlock(self, volume: ManagedVolume, passphrase: SecretBytes | None) -> str | None:
+        """Why the new volume does not open, if so: it is made all the same, and its secret is told."""
+        try:
+            await volume.unlock(passphrase)
+        except TwinlockError as error:
+            return str(error)
+        return None
 
     def connect(self, name: str) -> ConnectReply:
         """What an initiator has to be told to use a volume."""
@@ -160,19 +201,23 @@ class Supervisor:
             name=name,
             target=table.target_name,
             portals=[str(portal) for portal in self._listener.portals],
-            chap_user=self._credentials.load(name).user if table.chap else None,
+            chap_user=self._credentials.user(name) if table.chap else None,
             secret_file=str(self._credentials.path(name)) if table.chap else None,
         )
 
     def _plan(self, request: CreateRequest) -> VolumeTable:
         """The configuration of a volume to be made; raises for what cannot be, before any disk is touched."""
         check_name(request.name)
-        if request.name in self._volumes:
+        configured = self._file.load().volume  # as it is now: it may have been edited since the start
+        if request.name in {*self._volumes, *(volume.name for volume in configured)}:
             raise VolumeExists(name=request.name)
-        if request.target:
+        if request.target is not None:
             check_target(request.target)
         if not 1 <= len(request.members) <= MAX_MEMBERS:
             raise BadOption(option="MEMBER", reason=f"name one or two members, not {len(request.members)}")
+        twice = next((path for path in request.members if request.members.count(path) > 1), None)
+        if twice is not None:
+            raise MemberNamedTwice(path=twice, other=twice)
         _check_passphrase(request)
         table = VolumeTable(
             name=request.name,
@@ -180,9 +225,8 @@ class Supervisor:
             target=request.target,
             chap=request.chap,
             encrypted=request.encrypted,
-            block_size=request.block_size,
         )
-        if any(volume.table.target_name == table.target_name for volume in self._volumes.values()):
+        if any(volume.target_name == table.target_name for volume in configured):
             raise TargetNameInvalid(name=table.target_name, reason="another volume has it")
         return table
 
@@ -196,12 +240,13 @@ class Supervisor:
         try:
             return await worker.ask(
                 Create(
-                    spec=_bare_spec(table),
+                    spec=_bare_spec(table, request.block_size),
                     size=request.size,
                     force=request.force,
                     passphrase=request.passphrase,
                     iter_time=request.iter_time,
                     custom_target=request.target is not None,
+                    derivation_lock=str(self.folders.derivation_lock),
                 ),
                 Created,
             )
@@ -210,7 +255,7 @@ class Supervisor:
             path.unlink(missing_ok=True)
 
     def _manage(self, table: VolumeTable) -> ManagedVolume:
-        volume = ManagedVolume(table, self.folders, self._credentials)
+        volume = ManagedVolume(table, self.folders, self._credentials, self._patience)
         self._volumes[table.name] = volume
         return volume
 
@@ -234,16 +279,20 @@ class Supervisor:
             return LoginStatus.TARGET_NOT_FOUND
         if volume.worker is None:
             return LoginStatus.SERVICE_UNAVAILABLE
-        await volume.worker.tell(Login(first=first, peer=peer), client.fileno())
+        try:
+            await volume.worker.tell(Login(first=first, peer=peer), client.fileno())
+        except TwinlockError as error:
+            log.warning("login of %s not handed over: %s", peer, error)
+            return LoginStatus.SERVICE_UNAVAILABLE
         return None
 
 
-def _bare_spec(table: VolumeTable) -> VolumeSpec:
+def _bare_spec(table: VolumeTable, block_size: int | None) -> VolumeSpec:
     return VolumeSpec(
         name=table.name,
         members=table.members,
         encrypted=table.encrypted,
-        block_size=table.block_size,
+        block_size=block_size,
         target=table.target_name,
     )
 

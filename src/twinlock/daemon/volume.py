@@ -11,7 +11,7 @@ from twinlock.daemon.credentials import Credentials
 from twinlock.daemon.folders import Folders
 from twinlock.daemon.models import VolumeReport, VolumeState
 from twinlock.daemon.worker_client import WorkerClient
-from twinlock.errors import PassphraseUnusable, TwinlockError
+from twinlock.errors import PassphraseUnusable, TwinlockError, WorkerFailed
 from twinlock.server.messages import Open, VolumeSpec, VolumeStatus
 
 BACK_OFF = (1, 2, 5, 10, 30, 60)
@@ -23,13 +23,17 @@ log = logging.getLogger(__name__)
 class ManagedVolume:
     """Starts, adopts, stops and restarts the worker of one volume."""
 
-    def __init__(self, table: VolumeTable, folders: Folders, credentials: Credentials) -> None:
+    def __init__(
+        self, table: VolumeTable, folders: Folders, credentials: Credentials, patience: float
+    ) -> None:
         self.table = table
+        self._patience = patience
         self.worker: WorkerClient | None = None
         self._folders = folders
         self._credentials = credentials
         self._turn = asyncio.Lock()
         self._unlocking = False
+        self._closing = False
         self._reason: str | None = None
         self._restarting: asyncio.Task[None] | None = None
 
@@ -60,10 +64,22 @@ class ManagedVolume:
         """Close the volume in order.  Nothing to do if it is closed."""
         async with self._turn:
             self._cancel_restart()
-            worker, self.worker = self.worker, None
             self._reason = None
-            if worker is not None:
-                await worker.stop()
+            if self.worker is not None:
+                await self._close(self.worker)
+
+    async def _close(self, worker: WorkerClient) -> None:
+        """As long as the worker lives the volume is not locked, whatever was asked."""
+        self._closing = True
+        try:
+            await worker.stop()
+        except WorkerFailed as error:
+            self._reason = str(error)
+            raise
+        finally:
+            self._closing = False
+            if worker.has_ended:
+                self.worker = None
                 self._socket.unlink(missing_ok=True)
 
     async def adopt(self) -> None:
@@ -90,7 +106,7 @@ class ManagedVolume:
             state=self.state,
             target=self.table.target_name,
             encrypted=self.table.encrypted,
-            chap_user=self._credentials.load(self.table.name).user if self.table.chap else None,
+            chap_user=self._credentials.user(self.table.name) if self.table.chap else None,
             members=list(self.table.members),
             reason=self._reason,
             open=await self._worker_status(),
@@ -111,8 +127,9 @@ class ManagedVolume:
             return None
         try:
             return await self.worker.status()
-        except TwinlockError:
-            return None  # it ended just now; the next report says so
+        except TwinlockError as error:
+            log.warning("no status: %s", error)
+            return None
 
     async def _open(self, passphrase: SecretBytes | None) -> WorkerClient:
         worker = await WorkerClient.start(self.table.name, self._socket, self._log_file, self._ended)
@@ -135,11 +152,12 @@ class ManagedVolume:
             block_size=self.table.block_size,
             target=self.table.target_name,
             chap=self._credentials.load(self.table.name) if self.table.chap else None,
+            patience=self._patience,
         )
 
     def _ended(self, worker: WorkerClient) -> None:
         """A worker's process is gone; if nobody asked it to go, that is a failure."""
-        if worker is not self.worker:
+        if worker is not self.worker or self._closing:
             return
         self.worker = None
         self._reason = f"its worker ended unexpectedly; the log is {self._log_file}"

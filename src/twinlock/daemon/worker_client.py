@@ -1,7 +1,6 @@
 """The supervisor's end of a worker: start it, adopt it, talk to it, see it end."""
 
 import asyncio
-import errno
 import itertools
 import logging
 import os
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from twinlock.errors import WorkerFailed, rebuild
+from twinlock.errors import TwinlockError, WorkerFailed, rebuild
 from twinlock.server import control
 from twinlock.server.messages import (
     PROTOCOL,
@@ -31,8 +30,13 @@ from twinlock.server.messages import (
 
 HELLO_SECONDS = 10.0
 """For a worker to say who it is (it imports its modules and tests the cipher first)."""
+STATUS_SECONDS = 3.0
+"""For a worker to say how the volume is."""
 STOP_SECONDS = 60.0
 """For a worker to flush; a slow disk with much to write takes long."""
+
+POLL_SECONDS = 0.02
+_MODULE = "twinlock.server.worker"
 
 _M = TypeVar("_M", bound=Message)
 log = logging.getLogger(__name__)
@@ -64,13 +68,23 @@ class WorkerClient:
         cls, name: str, socket_path: Path, log_file: Path, ended: Callable[["WorkerClient"], None]
     ) -> "WorkerClient":
         """Start a worker that listens at ``socket_path``; raises WorkerFailed."""
-        socket_path.unlink(missing_ok=True)
-        with control.packet_socket() as listening:
-            listening.bind(control.address(socket_path))
-            listening.listen(4)
-            process = _spawn(listening, log_file)
-        client = cls(name, _connect(socket_path), log_file, process, ended)
-        await client.hello()
+        try:
+            with _listen(socket_path) as listening:
+                process = _spawn(listening, log_file)
+        except OSError as error:
+            reason = f"it cannot be started: {error.strerror}"
+            raise WorkerFailed(name=name, reason=reason, log=log_file) from error
+        try:
+            client = cls(name, _connect(socket_path), log_file, process, ended)
+        except BaseException:
+            process.kill()
+            raise
+        try:
+            await client.hello()
+        except BaseException:
+            client.leave()
+            process.kill()
+            raise
         return client
 
     @classmethod
@@ -80,19 +94,28 @@ class WorkerClient:
         """The living worker behind ``socket_path``, or None; one of another protocol is told to end."""
         try:
             sock = _connect(socket_path)
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             socket_path.unlink(missing_ok=True)
             return None
+        except OSError as error:
+            raise WorkerFailed(name=name, reason="it does not answer", log=log_file) from error
         client = cls(name, sock, log_file, None, ended)
         try:
             identity = await client.hello()
+            client.pid = identity.pid
             if identity.protocol == PROTOCOL and identity.volume == name:
                 return client
-        except (WorkerFailed, ValueError):
+        except (TwinlockError, ValueError):
             pass
         log.warning("worker %d of volume %s cannot be adopted; it flushes and ends", client.pid, name)
         await client.terminate()
+        client.leave()
         return None
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the process is gone."""
+        return not _lives(self.pid) if self._process is None else self._process.poll() is not None
 
     async def hello(self) -> Identity:
         """Who the worker is; raises WorkerFailed."""
@@ -111,21 +134,29 @@ class WorkerClient:
         await self._exchange(request, descriptor)
 
     async def status(self) -> VolumeStatus:
-        """How the volume is."""
-        return await self.ask(Status(), VolumeStatus)
+        """How the volume is; raises WorkerFailed."""
+        try:
+            async with asyncio.timeout(STATUS_SECONDS):
+                return await self.ask(Status(), VolumeStatus)
+        except TimeoutError as error:
+            raise self._failure("it does not answer") from error
 
     async def stop(self) -> None:
-        """End cleanly: sessions told, flushed, marked clean.  Raises WorkerFailed if that did not happen."""
+        """End cleanly: sessions told, flushed, marked clean.  Raises WorkerFailed or the worker's error."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self.tell(Stop())
-                await self._gone()
+                try:
+                    await self.tell(Stop())
+                finally:
+                    await self._gone()
         except TimeoutError as error:
             raise self._failure("it does not end") from error
 
     async def terminate(self) -> None:
         """Ask by signal, for workers that speak another protocol."""
         try:
+            if not _is_worker(self.pid):
+                return
             os.kill(self.pid, signal.SIGTERM)
             async with asyncio.timeout(STOP_SECONDS):
                 await self._gone()
@@ -136,6 +167,7 @@ class WorkerClient:
         """Let go of the worker; it serves on."""
         self._reader.cancel()
         self._sock.close()
+        self._fail_waiting()
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -143,9 +175,9 @@ class WorkerClient:
         return WorkerFailed(name=self.name, reason=reason, log=self._log_file)
 
     async def _gone(self) -> None:
-        await asyncio.wait([self._reader])
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
+        """Return once the process has ended; its socket may close earlier."""
+        while not self.has_ended:
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _exchange(self, request: Request, descriptor: int | None) -> dict[str, object]:
         number = next(self._numbers)
@@ -175,12 +207,14 @@ class WorkerClient:
         except (OSError, ValueError) as error:
             log.warning("worker of volume %s: %s", self.name, error)
         self._sock.close()
+        self._fail_waiting()
+        await self._gone()
+        self._ended(self)
+
+    def _fail_waiting(self) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(self._failure("it ended"))
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
-        self._ended(self)
+                future.set_exception(self._failure("it ended, or was left"))
 
     def _received(self, envelope: Envelope) -> None:
         if envelope.event is not None:
@@ -199,11 +233,23 @@ def _report(name: str, event: Event) -> None:
     log.warning("volume %s: %s: %s", name, event.kind, event.text)
 
 
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    sock = control.packet_socket()
+    try:
+        sock.bind(control.address(path))
+        sock.listen(1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def _connect(path: Path) -> socket.socket:
     sock = control.packet_socket()
     try:
+        sock.setblocking(False)  # a worker that hangs, with a full backlog, is an error and no wait
         sock.connect(control.address(path))
-        sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
@@ -211,25 +257,40 @@ def _connect(path: Path) -> socket.socket:
 
 
 def _spawn(listening: socket.socket, log_file: Path) -> subprocess.Popen[bytes]:
-    """In a session of its own: a terminal's Ctrl-C is for the supervisor, which stops it in order."""
+    """In a session of its own: a terminal's Ctrl-C is for the supervisor, which stops it in order.
+
+    ``-P``: what lies in the current folder is never imported.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(log_file, flags, 0o600)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "twinlock.server.worker", str(listening.fileno())],
+            [sys.executable, "-P", "-m", _MODULE, str(listening.fileno()), str(log_file)],
+            cwd="/",
             pass_fds=[listening.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
         )
-    except OSError as error:
-        reason = errno.errorcode.get(error.errno or 0, str(error))
-        raise WorkerFailed(
-            name=log_file.stem, reason=f"it cannot be started: {reason}", log=log_file
-        ) from error
     finally:
         os.close(descriptor)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _is_worker(pid: int) -> bool:
+    """Numbers of processes come again: a signal is for a worker only."""
+    try:
+        return _MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _peer_pid(sock: socket.socket) -> int:

@@ -6,7 +6,7 @@ Calls must not overlap.  Once a :class:`ProtocolFailure` or :class:`LoggedOut` w
 returned, input is ignored and completions have no effect.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from typing_extensions import Buffer
 
@@ -23,6 +23,7 @@ from twinlock.iscsi.outbox import Outbox
 from twinlock.iscsi.parameters import PREFERENCES, Parameters
 from twinlock.iscsi.results import Completion
 from twinlock.iscsi.sequence import CommandWindow
+from twinlock.iscsi.session import SessionType
 from twinlock.iscsi.task import Task
 from twinlock.wire.iscsi_codes import LoginStatus, Stage
 from twinlock.wire.iscsi_requests import LoginRequest
@@ -43,14 +44,19 @@ class TargetConnection:
         tsih: int,
         preferences: Parameters = PREFERENCES,
         discovery_authentication: ChapPolicy | None = None,
+        session_types: Iterable[SessionType] = SessionType,
     ) -> None:
-        """``tsih`` (1 to 65535) names the session that may come; ``random_bytes`` must be unpredictable."""
+        """``tsih`` (1 to 65535) names the session that may come; ``random_bytes`` must be unpredictable.
+
+        Logins for other than the ``session_types`` are refused.
+        """
         self._directory = directory
         self._tsih = tsih
         self._events: list[Event] = []
         self._outbox = Outbox()
         self._reader = PduReader(data_segment_limit=limits.LOGIN_DATA_SEGMENT)
-        self._login = LoginPhase(directory, Preferences(preferences, discovery_authentication), random_bytes)
+        wanted = Preferences(preferences, discovery_authentication, frozenset(session_types))
+        self._login = LoginPhase(directory, wanted, random_bytes)
         self._last_request: LoginRequest | None = None
         self._login_mark: int | None = None
         self._full_feature: FullFeature | None = None

@@ -45,6 +45,7 @@ class Preferences:
 
     parameters: Parameters
     discovery_authentication: ChapPolicy | None
+    session_types: frozenset[SessionType] = frozenset(SessionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,8 @@ class LoginPhase:
         return SessionType(self._identity["SessionType"])
 
     def _find_target(self) -> dict[str, str]:
+        if self._session_type not in self._preferences.session_types:
+            raise LoginRefused(LoginStatus.SESSION_TYPE_NOT_SUPPORTED, "this SessionType is not served here")
         if self._session_type is SessionType.DISCOVERY:
             self.negotiation = Negotiation(self._preferences.parameters, discovery=True)
             self._policy = self._preferences.discovery_authentication

@@ -11,9 +11,6 @@ two machines never write at once.
 import threading
 from typing import Protocol
 
-PATIENCE = 10.0
-"""Seconds the holder has to answer a ping."""
-
 
 class Holder(Protocol):
     """A session as admission sees it."""
@@ -35,10 +32,16 @@ class Holder(Protocol):
 class Admission:
     """Decides who may use the volume."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float) -> None:
+        """``patience``: seconds the holder has to answer a ping."""
         self._patience = patience
         self._turn = threading.Lock()
         self._holder: Holder | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Admit nobody any more."""
+        self._closed = True
 
     @property
     def holder(self) -> Holder | None:
@@ -50,9 +53,11 @@ class Admission:
         """True if ``newcomer`` has the volume now; blocks while the holder is asked."""
         with self._turn:
             holder = self.holder
-            if holder is not None:
+            if holder is not None and not self._closed:
                 if holder.nexus != newcomer.nexus and holder.answers_ping(self._patience):
                     return False
                 holder.evict()
+            if self._closed:
+                return False
             self._holder = newcomer
             return True

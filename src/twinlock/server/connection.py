@@ -17,7 +17,6 @@ from typing import Any
 from twinlock.iscsi.connection import TargetConnection
 from twinlock.iscsi.events import (
     CommandReceived,
-    Discovered,
     LoggedIn,
     LoggedOut,
     PingAnswered,
@@ -26,11 +25,14 @@ from twinlock.iscsi.events import (
     TaskManagementRequested,
 )
 from twinlock.iscsi.task import Task
-from twinlock.scsi.operations import Operation, Result
+from twinlock.scsi.operations import Operation, Result, Status
 from twinlock.scsi.target import ScsiTarget
 from twinlock.server import task_management
 from twinlock.server.admission import Admission
 from twinlock.server.execute import Executor
+from twinlock.server.in_flight import InFlight
+from twinlock.server.liveness import Liveness, can_send
+from twinlock.wire.iscsi_codes import TaskManagementResponse
 
 RECEIVE = 256 * 1024
 """Bytes asked of the socket at once."""
@@ -38,6 +40,7 @@ LOGIN_SECONDS = 15.0
 """From the first byte to full feature phase; a connection that takes longer is closed."""
 SEND_PIECES = 512
 """Buffers of one ``sendmsg`` (Linux takes 1024)."""
+ABORTED = Result(Status.TASK_ABORTED)
 
 log = logging.getLogger(__name__)
 
@@ -57,62 +60,76 @@ class Connection:
     ) -> None:
         self.peer = peer
         self.since = time.time()
-        self.session: SessionInfo | None = None
         self._sock = sock
         self._protocol = protocol
         self._target = target
         self._executor = executor
         self._pool = pool
         self._admission = admission
+        self._info: SessionInfo | None = None
+        self._admitted = False
         self._lock = threading.RLock()
-        self._idle = threading.Condition()
-        self._in_flight = 0
-        self._heard = threading.Condition()
-        self._heard_count = 0
+        self._in_flight = InFlight()
+        self._liveness = Liveness(sock)
         self._ended = False
         self._over = threading.Event()
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             CommandReceived: self._command_received,
             TaskManagementRequested: self._task_management_requested,
             LoggedIn: self._logged_in,
-            Discovered: lambda _event: None,
             LoggedOut: self._end,
             ProtocolFailure: self._end,
             PingAnswered: lambda _event: None,
         }
 
+    @property
+    def session(self) -> SessionInfo | None:
+        """The session, once it was admitted."""
+        return self._info if self._admitted else None
+
     # -- the life of the connection ---------------------------------------------------------------
 
     def run(self, first: bytes) -> None:
         """Serve until either side ends it; ``first`` was read from the socket before."""
-        deadline = threading.Timer(LOGIN_SECONDS, self._login_overdue)
-        deadline.daemon = True
-        deadline.start()
         try:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            self._receive(first)
-            while not self._ended and (data := self._sock.recv(RECEIVE)):
-                self._receive(data)
+            if self._log_in(first):
+                self._serve()
+        except TimeoutError:
+            log.info("connection of %s took too long to log in", self.peer)
         except OSError as error:
             log.info("connection of %s ended: %s", self.peer, error)
         except Exception:
             log.exception("connection of %s met a bug", self.peer)
         finally:
-            deadline.cancel()
             self._close()
 
+    def _log_in(self, data: bytes) -> bool:
+        """True once the session is admitted; raises TimeoutError if the login takes too long."""
+        deadline = time.monotonic() + LOGIN_SECONDS
+        while data and not self._ended:
+            self._receive(data)
+            if self._admitted:
+                self._sock.settimeout(None)
+                return not self._ended
+            if not self._ended:
+                self._sock.settimeout(max(0.01, deadline - time.monotonic()))
+                data = self._sock.recv(RECEIVE)
+        return False
+
+    def _serve(self) -> None:
+        while not self._ended and (data := self._sock.recv(RECEIVE)):
+            self._receive(data)
+
     def _close(self) -> None:
-        with self._idle:
-            self._idle.wait_for(lambda: not self._in_flight)
-        if self.session is not None:
+        self._ended = True
+        self._in_flight.wait_until_quiet()
+        if self._info is not None:
             self._target.nexus_lost(self.nexus)
         self._sock.close()
         self._over.set()
-
-    def _login_overdue(self) -> None:
-        if self.session is None:
-            self.abort()
+        self._liveness.over()
 
     def abort(self) -> None:
         """Cut the connection; its thread notices and cleans up.  What it had yet to read counts no more."""
@@ -122,14 +139,8 @@ class Connection:
 
     def request_logout(self, seconds: int) -> None:
         """Tell the initiator to log out within ``seconds`` (asynchronous message, RFC 7143 section 11.9)."""
-        if self.session is not None and self._lock.acquire(timeout=seconds):
-            try:
-                self._protocol.request_logout(seconds)
-                self._send()
-            except OSError:
-                pass  # the connection is ending anyway
-            finally:
-                self._lock.release()
+        if self._admitted:
+            self._tell(lambda protocol: protocol.request_logout(seconds), patience=seconds)
 
     def wait(self, seconds: float) -> bool:
         """True once the connection is over, with none of its commands left."""
@@ -140,8 +151,8 @@ class Connection:
     @property
     def nexus(self) -> tuple[str, bytes]:
         """Initiator name and ISID; only after login."""
-        assert self.session is not None
-        return self.session.initiator_name, self.session.isid
+        assert self._info is not None
+        return self._info.initiator_name, self._info.isid
 
     def is_over(self) -> bool:
         """True once no command of the connection is left."""
@@ -152,34 +163,32 @@ class Connection:
 
         A connection whose output is stuck cannot be pinged; then only what it sends by itself counts.
         """
-        with self._heard:
-            before = self._heard_count
-        until = time.monotonic() + patience
-        if self._lock.acquire(timeout=patience):
-            try:
-                self._protocol.ping()
-                self._send()
-            except OSError:
-                return False
-            finally:
-                self._lock.release()
-        with self._heard:
-            self._heard.wait_for(
-                lambda: self._heard_count != before or self._over.is_set(), until - time.monotonic()
-            )
-            return self._heard_count != before
+        mark, until = self._liveness.mark(), time.monotonic() + patience
+        self._tell(lambda protocol: protocol.ping(), patience=patience)
+        return self._liveness.heard_since(mark, until)
 
     def evict(self) -> None:
         """Cut the connection and wait until none of its commands is left."""
         self.abort()
         self._over.wait()
 
+    def _tell(self, say: Callable[[TargetConnection], None], *, patience: float) -> None:
+        """Send something of our own accord, unless that would have to wait for the peer."""
+        if not self._lock.acquire(timeout=patience):
+            return
+        try:
+            if not self._ended and can_send(self._sock):
+                say(self._protocol)
+                self._send()
+        except OSError:
+            pass  # the connection is ending anyway
+        finally:
+            self._lock.release()
+
     # -- input ------------------------------------------------------------------------------------
 
     def _receive(self, data: bytes) -> None:
-        with self._heard:
-            self._heard_count += 1
-            self._heard.notify_all()
+        self._liveness.heard()
         with self._lock:
             events = self._protocol.receive(data)
         for event in events:
@@ -194,38 +203,40 @@ class Connection:
         self._ended = True
 
     def _logged_in(self, event: LoggedIn) -> None:
-        self.session = event.session
-        if not self._admission.admit(self):
-            log.info(
-                "%s (%s) turned away: another initiator is connected", event.session.initiator_name, self.peer
-            )
-            with self._lock:
-                self._protocol.refuse_session()
-            self._ended = True
+        self._info = event.session
+        self._admitted = self._admission.admit(self)
+        if self._admitted:
+            log.info("%s (%s) logged in", event.session.initiator_name, self.peer)
             return
-        log.info("%s (%s) logged in", event.session.initiator_name, self.peer)
+        log.info("%s (%s) turned away: the volume is taken", event.session.initiator_name, self.peer)
+        self._ended = True
+        with self._lock:
+            self._protocol.refuse_session()
 
     # -- commands ---------------------------------------------------------------------------------
 
     def _command_received(self, event: CommandReceived) -> None:
         task = event.task
-        if task.data_withheld:
-            outcome: Operation | Result = self._executor.refuse_length()
-        else:
-            outcome = self._target.start(self.nexus, task.lun, task.cdb, task.data_out)
+        outcome = self._start(task)
         if not isinstance(outcome, Result):
             result = self._executor.try_inline(outcome)
             if result is None:
-                self._count(1)
+                self._in_flight.begin(task)
                 self._pool.submit(self._execute, task, outcome)
                 return
             outcome = result
         with self._lock:
             self._complete(task, outcome)
 
+    def _start(self, task: Task) -> Operation | Result:
+        if task.data_withheld:
+            return self._executor.refuse_length()
+        return self._target.start(self.nexus, task.lun, task.cdb, task.data_out)
+
     def _execute(self, task: Task, operation: Operation) -> None:
         try:
-            result = self._executor.execute(operation)
+            given_up = self._ended or task.aborted
+            result = ABORTED if given_up else self._executor.execute(operation)
             with self._lock:
                 self._complete(task, result)
                 self._send()
@@ -235,7 +246,7 @@ class Connection:
             log.exception("a command of %s met a bug", self.peer)
             self.abort()
         finally:
-            self._count(-1)
+            self._in_flight.end(task)
 
     def _complete(self, task: Task, result: Result) -> None:
         self._protocol.complete(
@@ -246,24 +257,24 @@ class Connection:
             transfer_wanted=result.transfer_wanted,
         )
 
-    def _count(self, change: int) -> None:
-        with self._idle:
-            self._in_flight += change
-            if not self._in_flight:
-                self._idle.notify_all()
-
     def _task_management_requested(self, event: TaskManagementRequested) -> None:
         """Answered once every command that might be meant has ended: none can reach a member afterwards."""
-        self._pool.submit(self._finish_task_management, event)
+        if not self._in_flight.when_ended(lambda: self._finish_task_management(event)):
+            self._answer_task_management(event, TaskManagementResponse.FUNCTION_REJECTED)
 
     def _finish_task_management(self, event: TaskManagementRequested) -> None:
-        with self._idle:
-            self._idle.wait_for(lambda: not self._in_flight)
-        response = task_management.carry_out(self._target, event)
-        with self._lock:
+        try:
+            self._answer_task_management(event, task_management.carry_out(self._target, event))
+        except Exception:
+            log.exception("task management of %s met a bug", self.peer)
+            self.abort()
+
+    def _answer_task_management(
+        self, event: TaskManagementRequested, response: TaskManagementResponse
+    ) -> None:
+        with self._lock, contextlib.suppress(OSError):  # the connection is gone; its thread notices
             self._protocol.finish_task_management(event, response)
-            with contextlib.suppress(OSError):  # the connection is gone; its thread notices
-                self._send()
+            self._send()
 
     # -- output -----------------------------------------------------------------------------------
 

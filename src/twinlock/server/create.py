@@ -9,8 +9,11 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID, uuid4
 
+from twinlock.block import kernel
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror.create import create_array
 from twinlock.block.mirror.layout import array_size, member_layout, minimum_member_size
@@ -20,6 +23,8 @@ from twinlock.block.observer import SilentObserver
 from twinlock.block.signatures import probe
 from twinlock.errors import (
     BadOption,
+    DeviceError,
+    InternalError,
     MemberHasSignature,
     MemberMissing,
     MemberNamedTwice,
@@ -28,15 +33,31 @@ from twinlock.errors import (
     PassphraseUnusable,
 )
 from twinlock.luks.container import SMALLEST_ARRAY, FormattedContainer, format_container
+from twinlock.server.derivation import one_derivation
 from twinlock.server.messages import Create, Created
 from twinlock.units import MIB, format_size, round_down
 
+EDGE = MIB
+"""Bytes at the beginning and end of a member that must be zero for it to count as blank."""
 WRITE_PIECE = 4 * MIB
 """Bytes of the header area written at once."""
 
 
-def create_volume(request: Create) -> Created:
-    """Make the members, the array and the container; raises TwinlockError with nothing changed."""
+def create_volume(request: Create, *, wanted: Callable[[], bool]) -> Created:
+    """Make the members, the array and the container.
+
+    ``wanted`` is asked a last time before the first byte is written: who interrupts the command while the
+    key is derived has changed nothing.  Raises TwinlockError with nothing changed; MemberUnusable also if
+    writing fails: files made are gone then.
+    """
+    try:
+        return _create_volume(request, wanted)
+    except DeviceError as error:
+        path = request.spec.members[0]
+        raise MemberUnusable(path=path, reason=f"making the volume failed ({error})") from error
+
+
+def _create_volume(request: Create, wanted: Callable[[], bool]) -> Created:
     with contextlib.ExitStack() as undo:
         devices = _take_members(request, undo)
         block_size = _block_size(request, devices)
@@ -44,6 +65,8 @@ def create_volume(request: Create) -> Created:
         container = _container(request, size, block_size)
         array = uuid4()
         assume_clean = all(device.created for device in devices)
+        if not wanted():
+            raise InternalError(reason="the command was interrupted")
         create_array(
             devices,
             array_uuid=array.bytes,
@@ -54,6 +77,7 @@ def create_volume(request: Create) -> Created:
         )
         if container is not None:
             _write_header(devices, array, container)
+        _sync_names([device.path for device in devices if device.created])
         for device in devices:
             device.close()
         undo.pop_all()
@@ -65,17 +89,32 @@ def create_volume(request: Create) -> Created:
     )
 
 
+def _sync_names(paths: list[str]) -> None:
+    """What is in new files is on the medium; see to it that their names are too (fsync(2) of the folder)."""
+    for folder in sorted({os.path.dirname(os.path.abspath(path)) for path in paths}):
+        try:
+            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+        except OSError as error:
+            if error.errno not in kernel.UNSUPPORTED:  # some file systems keep names safe by themselves
+                reason = f"its name cannot be made durable ({error.strerror})"
+                raise MemberUnusable(path=folder, reason=reason) from error
+
+
 def _take_members(request: Create, undo: contextlib.ExitStack) -> list[FileDevice]:
     """Hold every member; what is on them, and whether they fit, is known afterwards."""
     _refuse_twins(request.spec.members)
     devices = []
     for path in request.spec.members:
         if not os.path.lexists(path) and request.size is None:
-            raise MemberMissing(path=path) if path.startswith("/dev/") else _size_needed()
-        device = FileDevice.open(path, size=None if path.startswith("/dev/") else request.size)
+            raise MemberMissing(path=path) if _is_device(path) else _size_needed()
+        device = FileDevice.open(path, size=None if _is_device(path) else request.size)
         undo.callback(device.unlink)
         if not device.created and not request.force:
-            _refuse_signature(path)
+            _refuse_contents(device)
         _refuse_small(device, request.spec.encrypted)
         devices.append(device)
     return devices
@@ -97,10 +136,19 @@ def _refuse_twins(paths: tuple[str, ...]) -> None:
         seen[identity] = path
 
 
-def _refuse_signature(path: str) -> None:
-    found = probe(path)
+def _is_device(path: str) -> bool:
+    """Where disks are: a path that is missing there is a mistake, not a file to be made."""
+    return path.startswith("/dev/") and not path.startswith("/dev/shm/")
+
+
+def _refuse_contents(device: FileDevice) -> None:
+    """What is known by name is named; anything else but zeros could still be somebody's data."""
+    found = probe(device.path)
     if found is not None:
-        raise MemberHasSignature(path=path, signature=found)
+        raise MemberHasSignature(path=device.path, signature=found)
+    ends = (0, max(0, device.size - EDGE))
+    if any(any(memoryview(device.read(start, min(EDGE, device.size)))) for start in ends):
+        raise MemberHasSignature(path=device.path, signature="data of a kind that is not known")
 
 
 def _refuse_small(device: FileDevice, encrypted: bool) -> None:
@@ -125,14 +173,15 @@ def _container(request: Create, size: int, block_size: int) -> FormattedContaine
         return None
     if request.passphrase is None:
         raise PassphraseUnusable(reason="none was given")
-    return format_container(
-        size=size,
-        sector_size=block_size,
-        passphrase=request.passphrase.get_secret_value(),
-        iter_time_ms=request.iter_time,
-        label=request.spec.name,
-        target_name=request.spec.target if request.custom_target else None,
-    )
+    with one_derivation(Path(request.derivation_lock)):
+        return format_container(
+            size=size,
+            sector_size=block_size,
+            passphrase=request.passphrase.get_secret_value(),
+            iter_time_ms=request.iter_time,
+            label=request.spec.name,
+            target_name=request.spec.target if request.custom_target else None,
+        )
 
 
 def _write_header(devices: list[FileDevice], array: UUID, container: FormattedContainer) -> None:

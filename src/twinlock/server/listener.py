@@ -27,8 +27,11 @@ GREETING_SECONDS = 15.0
 """For the first login request to arrive whole."""
 DISCOVERY_SECONDS = 60.0
 """Longest discovery session."""
+HAND_OVER_SECONDS = 5.0
+"""For a worker to take a connection; one that hangs must not keep others waiting here."""
 MAX_GREETING = 64
 """Connections that have not yet said what they want, or are discovery sessions."""
+MAX_GREETING_PER_ADDRESS = 16
 BACKLOG = 128
 RECEIVE = 16 * 1024
 
@@ -55,7 +58,7 @@ class Listener:
         self._router = router
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._greeting: dict[asyncio.Task[None], str] = {}
         self.portals: list[Portal] = []
 
     def bind(self, portals: Sequence[Portal]) -> None:
@@ -90,13 +93,18 @@ class Listener:
                 log.warning("cannot accept a connection: %s", error)
                 await asyncio.sleep(1)  # out of file descriptors: they come back as connections end
                 continue
-            if len(self._greeting) >= MAX_GREETING:
+            host = address[0]
+            if not self._has_room(host):
                 client.close()
                 continue
             client.setblocking(False)
             task = asyncio.create_task(self._greet(client, _peer(address)))
-            self._greeting.add(task)
-            task.add_done_callback(self._greeting.discard)
+            self._greeting[task] = host
+            task.add_done_callback(self._greeting.pop)
+
+    def _has_room(self, host: str) -> bool:
+        same = sum(known == host for known in self._greeting.values())
+        return len(self._greeting) < MAX_GREETING and same < MAX_GREETING_PER_ADDRESS
 
     async def _greet(self, client: socket.socket, peer: str) -> None:
         try:
@@ -115,7 +123,8 @@ class Listener:
             client.close()
 
     async def _hand_over(self, request: FirstRequest, client: socket.socket, first: bytes, peer: str) -> None:
-        status = await self._router.route(request, client, first, peer)
+        async with asyncio.timeout(HAND_OVER_SECONDS):
+            status = await self._router.route(request, client, first, peer)
         if status is not None:
             log.info("login of %s to %s refused (0x%04x)", peer, request.target_name, status)
             await asyncio.get_running_loop().sock_sendall(client, refuse(request, status))
@@ -123,7 +132,9 @@ class Listener:
     async def _discover(self, client: socket.socket, first: bytes) -> None:
         loop = asyncio.get_running_loop()
         directory = self._router.directory(_local(client))
-        connection = TargetConnection(directory, random_bytes=secrets.token_bytes, tsih=1)
+        connection = TargetConnection(
+            directory, random_bytes=secrets.token_bytes, tsih=1, session_types=[SessionType.DISCOVERY]
+        )
         data = first
         while data:
             events = connection.receive(data)
@@ -149,13 +160,17 @@ async def _first_request(client: socket.socket) -> tuple[FirstRequest, bytes]:
 
 
 def _listen(portal: Portal) -> socket.socket:
-    family = socket.AF_INET6 if ":" in portal.host else socket.AF_INET
+    host = portal.host
+    if host == "::" and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"
+    flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
+    family, _, _, _, address = socket.getaddrinfo(host, portal.port, type=socket.SOCK_STREAM, flags=flags)[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(portal.host != "::"))
-        sock.bind((portal.host, portal.port))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        sock.bind(address)
         sock.listen(BACKLOG)
         sock.setblocking(False)
     except BaseException:
@@ -165,7 +180,8 @@ def _listen(portal: Portal) -> socket.socket:
 
 
 def _peer(address: tuple[str, int]) -> str:
-    return str(Portal(address[0].removeprefix("::ffff:"), address[1]))
+    host = address[0].removeprefix("::ffff:").partition("%")[0]
+    return str(Portal(host, address[1]))
 
 
 def _local(client: socket.socket) -> str:

@@ -59,6 +59,8 @@ class VolumeSpec(Message):
     block_size: int | None = None
     target: str
     chap: Chap | None = None
+    patience: float = 10.0
+    """Seconds that a session has to answer a ping before a newcomer takes its place."""
 
 
 class Hello(Message):
@@ -77,6 +79,7 @@ class Create(Message):
     passphrase: Passphrase | None = None
     iter_time: int | None = None
     custom_target: bool = False
+    derivation_lock: str
 
 
 class Open(Message):

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretBytes
 
 from twinlock.iscsi.connection import TargetConnection
+from twinlock.iscsi.session import SessionType
 from twinlock.server.admission import Admission
 from twinlock.server.background import Background
 from twinlock.server.connection import Connection
@@ -22,6 +23,8 @@ from twinlock.server.volume import Volume, open_volume
 
 POOL_THREADS = 16
 """Commands that may wait for a medium at once."""
+MAX_STRANGERS = 16
+"""Connections of this volume that have not logged in."""
 LOGOUT_SECONDS = 3
 """What initiators are given to log out when the volume is about to close."""
 
@@ -37,9 +40,9 @@ class Service:
         self._executor = Executor(volume.unit, volume.device)
         self._directory = SingleTarget(spec)
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="medium")
-        self._admission = Admission()
+        self._admission = Admission(spec.patience)
         self._tsih = itertools.count(1)
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # oldest first
         self._lock = threading.Lock()
         self._background = Background(volume.mirror.step)
         self._background.start()
@@ -53,21 +56,38 @@ class Service:
         """Serve a connection in a thread of its own."""
         sock.setblocking(True)
         protocol = TargetConnection(
-            self._directory, random_bytes=secrets.token_bytes, tsih=next(self._tsih) % 0xFFFF + 1
+            self._directory,
+            random_bytes=secrets.token_bytes,
+            tsih=next(self._tsih) % 0xFFFF + 1,
+            session_types=[SessionType.NORMAL],
         )
         connection = Connection(
             sock, peer, protocol, self._volume.target, self._executor, self._pool, self._admission
         )
+        self._keep(connection)
+        try:
+            threading.Thread(target=self._run, args=(connection, first), name=peer, daemon=True).start()
+        except RuntimeError:  # there are too many threads on this machine
+            self._forget(connection)
+            sock.close()
+
+    def _keep(self, connection: Connection) -> None:
+        """Strangers take turns: beyond their number, the one who has been trying longest has to go."""
         with self._lock:
-            self._connections.add(connection)
-        threading.Thread(target=self._run, args=(connection, first), name=peer, daemon=True).start()
+            strangers = [known for known in self._connections if known.session is None]
+            self._connections[connection] = None
+        if len(strangers) >= MAX_STRANGERS:
+            strangers[0].abort()
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            self._connections.pop(connection, None)
 
     def _run(self, connection: Connection, first: bytes) -> None:
         try:
             connection.run(first)
         finally:
-            with self._lock:
-                self._connections.discard(connection)
+            self._forget(connection)
 
     def status(self) -> VolumeStatus:
         """How the volume is."""
@@ -81,6 +101,7 @@ class Service:
 
     def close(self) -> None:
         """Tell the sessions, let them finish, flush and mark clean."""
+        self._admission.close()
         with self._lock:
             connections = list(self._connections)
         for connection in connections:

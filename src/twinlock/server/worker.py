@@ -12,12 +12,14 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
 import twinlock
-from twinlock.errors import InternalError, TwinlockError
+from twinlock.errors import DeviceError, InternalError, NotClosedCleanly, TwinlockError
 from twinlock.native.process import harden, is_dumpable
 from twinlock.native.selftest import self_test
 from twinlock.server import control
@@ -38,6 +40,7 @@ from twinlock.server.messages import (
 from twinlock.server.service import Service
 
 BACKLOG = 4
+LOG_BYTES, LOG_FILES = 1 << 20, 2
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,9 @@ log = logging.getLogger(__name__)
 class Worker:
     """Answers one supervisor at a time; the newest connection counts."""
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, failure: TwinlockError | None = None) -> None:
+        """``failure``: why this process must not hold a key; every request is answered with it."""
+        self._failure = failure
         self._listening = listening
         self._listening.listen(BACKLOG)  # again: whoever connects is told the process that listened last
         self._supervisor: socket.socket | None = None
@@ -66,17 +71,24 @@ class Worker:
         wake = _signal_pipe()
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(wake, selectors.EVENT_READ, self._signalled)
-        while self._running:
-            for key, _ in self._selector.select():
-                key.data()
-        if self._service is not None:
-            self._service.close()
+        try:
+            while self._running:
+                for key, _ in self._selector.select():
+                    key.data()
+        finally:
+            if self._service is not None:
+                self._service.close()
 
     def _signalled(self) -> None:
         self._running = False
 
     def _accept(self) -> None:
-        connection, _ = self._listening.accept()
+        try:
+            connection, _ = self._listening.accept()
+        except OSError as error:
+            log.warning("a supervisor could not connect: %s", error)
+            time.sleep(1)  # out of file descriptors: they come back as connections end
+            return
         self._drop_supervisor()
         self._supervisor = connection
         self._selector.register(connection, selectors.EVENT_READ, self._serve)
@@ -94,24 +106,29 @@ class Worker:
         except OSError:
             packet, descriptors = b"", []
         try:
-            envelope = control.decode(packet)
+            self._answer(control.decode(packet), descriptors)
         except ValueError:  # the end, or a supervisor of another time, which then asks by signal
             if packet:
                 log.warning("a message of the supervisor was not understood")
             self._drop_supervisor()
             self._running = self._service is not None
-            return
-        self._answer(envelope, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _answer(self, envelope: Envelope, descriptors: list[int]) -> None:
         request = envelope.request
-        assert request is not None
+        if request is None:
+            raise ValueError("a message that asks for nothing")
         try:
             result = self._handle(request, descriptors)
             reply = Envelope(id=envelope.id, result=result.model_dump(mode="json") if result else {})
         except TwinlockError as error:
             log.warning("%s: %s", request.op, error)
             reply = Envelope(id=envelope.id, error=error.describe())
+        except DeviceError as error:
+            log.error("%s: %s", request.op, error)
+            reply = Envelope(id=envelope.id, error=NotClosedCleanly(reason=error).describe())
         except Exception as error:
             log.exception("%s met a bug", request.op)
             reply = Envelope(id=envelope.id, error=InternalError(reason=type(error).__name__).describe())
@@ -122,6 +139,8 @@ class Worker:
             log.warning("the supervisor went away before it had its answer")
 
     def _handle(self, request: Request, descriptors: list[int]) -> Message | None:
+        if self._failure is not None:
+            raise self._failure
         return self._handlers[type(request)](request, descriptors)
 
     # -- requests ---------------------------------------------------------------------------------
@@ -137,7 +156,18 @@ class Worker:
         )
 
     def _create(self, request: Create, _descriptors: list[int]) -> Message:
-        return create_volume(request)
+        return create_volume(request, wanted=self._has_supervisor)
+
+    def _has_supervisor(self) -> bool:
+        """False once whoever asked has gone, interrupted or killed."""
+        try:
+            return self._supervisor is not None and bool(
+                self._supervisor.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            )
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def _open(self, request: Open, _descriptors: list[int]) -> Message:
         if self._service is None:
@@ -145,14 +175,14 @@ class Worker:
         return self._service.status()
 
     def _login(self, request: Login, descriptors: list[int]) -> None:
-        sock = socket.socket(fileno=descriptors[0])
-        if self._service is None:
-            sock.close()
-        else:
-            self._service.serve(sock, request.first, request.peer)
+        if not descriptors or self._service is None:  # no descriptor is left for it
+            return
+        sock = socket.socket(fileno=descriptors.pop())
+        self._service.serve(sock, request.first, request.peer)
 
     def _status(self, _request: Status, _descriptors: list[int]) -> Message:
-        assert self._service is not None
+        if self._service is None:
+            raise InternalError(reason="the volume is not open")
         return self._service.status()
 
     def _stop(self, _request: Stop, _descriptors: list[int]) -> None:
@@ -172,11 +202,22 @@ def _signal_pipe() -> int:
 
 
 def main() -> None:
-    """``python -m twinlock.server.worker FD``: FD is the listening control socket."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    harden()
-    self_test()
-    Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+    """``python -m twinlock.server.worker FD LOG``: FD is the listening control socket."""
+    handler = RotatingFileHandler(sys.argv[2], maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=layout, handlers=[handler])
+    Worker(socket.socket(fileno=int(sys.argv[1])), _prepare()).run()
+
+
+def _prepare() -> TwinlockError | None:
+    """Make the process fit for keys and data; why it is not, if so."""
+    try:
+        harden()
+        self_test()
+    except TwinlockError as error:
+        log.error("%s", error)
+        return error
+    return None
 
 
 if __name__ == "__main__":

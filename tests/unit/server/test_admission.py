@@ -41,7 +41,7 @@ OTHER_ISID = b"\1" * 6
     ids=["living holder", "silent holder", "reinstatement", "other ISID", "other ISID, silent", "gone"],
 )
 def test_newcomer(holder: FakeHolder, newcomer: FakeHolder, admitted: bool, pinged: int) -> None:
-    admission = Admission()
+    admission = Admission(10.0)
     was_over = holder.over
     holder.over = False
     assert admission.admit(holder)

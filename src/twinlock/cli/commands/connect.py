@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from twinlock.cli.client import ask
+from twinlock.cli.client import ask, volume_path
 from twinlock.daemon.models import ConnectReply
 from twinlock.server.portal import Portal
 
@@ -42,7 +42,7 @@ MAC_CHAP = "  CHAP user {user}, secret SECRET\n"
 
 def run(name: Annotated[str, typer.Argument(help="The volume.")]) -> None:
     """Show what to type on Linux, Windows and a Mac."""
-    reply = ask("GET", f"/v1/volumes/{name}/connect", ConnectReply)
+    reply = ask("GET", volume_path(name, "connect"), ConnectReply)
     text = render(reply, reachable(reply.portals))
     Console(highlight=False, soft_wrap=True).print(text, markup=False)
 

@@ -8,10 +8,12 @@ from rich.console import Console
 
 from twinlock.cli.client import ask
 from twinlock.cli.passphrase import PassphraseFile, new_passphrase
+from twinlock.daemon.config import check_name, check_target
 from twinlock.daemon.models import CreateReply, CreateRequest
-from twinlock.errors import BadOption
+from twinlock.errors import BadOption, MemberUnusable
 from twinlock.units import format_size, parse_size
 
+MAX_ITER_TIME = 600_000
 CHAP_CHOICES = ("auto", "none")
 BLOCK_SIZES: tuple[Literal[512, 4096] | None, ...] = (None, 512, 4096)
 
@@ -20,7 +22,7 @@ def run(
     name: Annotated[str, typer.Argument(help="What to call the volume.")],
     members: Annotated[
         list[str],
-        typer.Argument(metavar="MEMBER...", help="Two disks or files; one works, without redundancy."),
+        typer.Argument(metavar="MEMBER", help="Two disks or files; one works, without redundancy."),
     ],
     size: Annotated[
         str | None,
@@ -37,7 +39,12 @@ def run(
         int | None, typer.Option(help="Logical block size, 512 or 4096; the members decide by default.")
     ] = None,
     iter_time: Annotated[
-        int | None, typer.Option(help="Milliseconds that trying one passphrase takes on this machine (2000).")
+        int | None,
+        typer.Option(
+            min=0,
+            max=MAX_ITER_TIME,
+            help="Milliseconds that trying one passphrase takes (2000).",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what the members hold.")] = False,
 ) -> None:
@@ -46,9 +53,14 @@ def run(
         raise BadOption(option="--chap", reason="it is auto or none")
     if block_size not in BLOCK_SIZES:
         raise BadOption(option="--block-size", reason="it is 512 or 4096")
+    if no_encryption and passphrase_file is not None:
+        raise BadOption(option="--no-encryption", reason="a volume without encryption has no passphrase")
+    check_name(name)  # before anybody types a passphrase twice
+    if target is not None:
+        check_target(target)
     request = CreateRequest(
         name=name,
-        members=[os.path.abspath(member) for member in members],
+        members=[_member(member) for member in members],
         size=_size(size),
         encrypted=not no_encryption,
         block_size=BLOCK_SIZES[BLOCK_SIZES.index(block_size)],
@@ -62,6 +74,14 @@ def run(
     with console.status("Making the volume (deriving the key takes some seconds) ..."):
         reply = ask("POST", "/v1/volumes", CreateReply, request, alone=True)
     _tell(console, request, reply)
+
+
+def _member(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise MemberUnusable(path=ascii(path), reason="its name is not UTF-8") from None
+    return os.path.abspath(path)
 
 
 def _size(text: str | None) -> int | None:
@@ -97,6 +117,8 @@ def _tell(console: Console, request: CreateRequest, reply: CreateReply) -> None:
 
 
 def _next(reply: CreateReply) -> str:
+    if reply.reason:
+        return f"It is not unlocked: {reply.reason}"
     if reply.unlocked:
         return f"It is unlocked. How to connect: twinlock connect {reply.name}"
     return f"Next: twinlock serve, then: twinlock unlock {reply.name}"

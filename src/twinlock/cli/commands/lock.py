@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from twinlock.cli.client import ask
+from twinlock.cli.client import ask, volume_path
 from twinlock.daemon.models import VolumeReport
 
 
@@ -13,5 +13,5 @@ def run(name: Annotated[str, typer.Argument(help="The volume.")]) -> None:
     """Tell who is connected, flush, forget the key. Eject the disk on your machine first."""
     console = Console(highlight=False)
     with console.status("Closing the volume ..."):
-        ask("POST", f"/v1/volumes/{name}/lock", VolumeReport)
+        ask("POST", volume_path(name, "lock"), VolumeReport)
     console.print(f"Volume {name} is locked.")

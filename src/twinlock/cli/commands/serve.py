@@ -22,6 +22,7 @@ def run(
     from twinlock.daemon.run import serve  # takes long to import, and no other command needs it
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     serve(Folders.locate(), [_portal(text) for text in portal] if portal else None)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from twinlock.cli.client import ask
@@ -34,7 +35,7 @@ def _show(console: Console, report: Report) -> None:
     if not report.volumes:
         console.print("There are no volumes yet; make one with: twinlock create")
     for volume in report.volumes:
-        console.print(f"[bold]{volume.name}[/bold]: {_sentence(volume)}")
+        console.print(f"[bold]{volume.name}[/bold]: {escape(_sentence(volume))}", soft_wrap=True)
         table = Table.grid(padding=(0, 2))
         for label, value in _facts(volume):
             table.add_row(f"  {label}", value)
@@ -46,7 +47,10 @@ def _sentence(volume: VolumeReport) -> str:
     if volume.open is None:
         return f"{volume.state.value}{f' - {volume.reason}' if volume.reason else ''}"
     if volume.open.degraded:
-        return "unlocked, but DEGRADED: not every member holds the data"
+        return (
+            "unlocked, but DEGRADED: not every member holds the data. Connect what is missing, then: "
+            f"twinlock lock {volume.name}; twinlock unlock {volume.name}"
+        )
     if len(volume.open.members) == 1:
         return "unlocked; one member, no redundancy"
     return "unlocked; every member holds everything"
