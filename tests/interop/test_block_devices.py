@@ -68,7 +68,8 @@ def test_two_disks_with_different_old_contents_become_equal(
     daemon.stop()
     contents = [(tmp_path / name).read_bytes() for name in "ab"]
     offset = int.from_bytes(contents[0][4096 + 128 : 4096 + 136], "little") * 512
-    assert contents[0][offset:] == contents[1][offset:]
+    same = contents[0][offset:] == contents[1][offset:]
+    assert same
 
 
 def test_a_held_disk_is_refused_and_the_way_out_is_named(
