@@ -111,7 +111,6 @@ class Connection:
         while data and not self._ended:
             self._receive(data)
             if self._admitted:
-                self._sock.settimeout(None)
                 return not self._ended
             if not self._ended:
                 self._sock.settimeout(max(0.01, deadline - time.monotonic()))
@@ -125,11 +124,13 @@ class Connection:
     def _close(self) -> None:
         self._ended = True
         self._in_flight.wait_until_quiet()
-        if self._info is not None:
-            self._target.nexus_lost(self.nexus)
-        self._sock.close()
-        self._over.set()
-        self._liveness.over()
+        try:
+            if self._info is not None:
+                self._target.nexus_lost(self.nexus)
+            self._sock.close()
+        finally:  # whoever waits for the end must hear of it in any case
+            self._over.set()
+            self._liveness.over()
 
     def abort(self) -> None:
         """Cut the connection; its thread notices and cleans up.  What it had yet to read counts no more."""
@@ -206,6 +207,7 @@ class Connection:
         self._info = event.session
         self._admitted = self._admission.admit(self)
         if self._admitted:
+            self._sock.settimeout(None)  # the limit was for the login
             log.info("%s (%s) logged in", event.session.initiator_name, self.peer)
             return
         log.info("%s (%s) turned away: the volume is taken", event.session.initiator_name, self.peer)
