@@ -176,6 +176,10 @@ class ConfigurationFile:
 
     def add(self, volume: VolumeTable) -> None:
         """Append a ``[[volume]]``; the rest of the file stays as it is.  Raises ConfigurationInvalid."""
+        write_whole(self.path, self.extended(volume), self._mode())
+
+    def extended(self, volume: VolumeTable) -> str:
+        """The file's text with a ``[[volume]]`` more; raises ConfigurationInvalid if that would be none."""
         self.load()
         table = tomlkit.document()
         for key, value in volume.model_dump(mode="json", exclude_defaults=True).items():
@@ -183,7 +187,7 @@ class ConfigurationFile:
         before = self._text() or HEADER
         text = f"{before.rstrip()}\n\n[[volume]]\n{tomlkit.dumps(table)}"
         self._parse(text)
-        write_whole(self.path, text, self._mode())
+        return text
 
     def _mode(self) -> int:
         try:

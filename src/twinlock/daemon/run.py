@@ -91,4 +91,5 @@ def _api_socket(path: Path) -> socket.socket:
         sock.bind(control.address(path))
     finally:
         os.umask(mask)
+    sock.listen()
     return sock

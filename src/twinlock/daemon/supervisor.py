@@ -88,8 +88,12 @@ class Supervisor:
         self._serving = False
         self._stopping = True
         self._listener.close()
-        async with self._creating:
-            await asyncio.gather(*(self._close(volume) for volume in self._volumes.values()))
+        await self._close_all()
+        async with self._creating:  # one that is being made is closed as well
+            await self._close_all()
+
+    async def _close_all(self) -> None:
+        await asyncio.gather(*(self._close(volume) for volume in self._volumes.values()))
 
     async def _close(self, volume: ManagedVolume) -> None:
         try:
@@ -226,8 +230,10 @@ class Supervisor:
             chap=request.chap,
             encrypted=request.encrypted,
         )
-        if any(volume.target_name == table.target_name for volume in configured):
+        in_use = (*configured, *(volume.table for volume in self._volumes.values()))
+        if any(volume.target_name == table.target_name for volume in in_use):
             raise TargetNameInvalid(name=table.target_name, reason="another volume has it")
+        self._file.extended(table)  # whether it can be added is known before a disk is touched
         return table
 
     async def _create_on_disk(self, table: VolumeTable, request: CreateRequest) -> Created:

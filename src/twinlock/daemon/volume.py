@@ -34,6 +34,7 @@ class ManagedVolume:
         self._turn = asyncio.Lock()
         self._unlocking = False
         self._closing = False
+        self._wanted = False
         self._reason: str | None = None
         self._restarting: asyncio.Task[None] | None = None
 
@@ -53,7 +54,7 @@ class ManagedVolume:
                 return
             if self.table.encrypted and passphrase is None:
                 raise PassphraseUnusable(reason="none was given")
-            self._unlocking = True
+            self._wanted = self._unlocking = True
             try:
                 self.worker = await self._open(passphrase)
                 self._reason = None
@@ -62,8 +63,9 @@ class ManagedVolume:
 
     async def lock(self) -> None:
         """Close the volume in order.  Nothing to do if it is closed."""
+        self._wanted = False
+        self._cancel_restart()
         async with self._turn:
-            self._cancel_restart()
             self._reason = None
             if self.worker is not None:
                 await self._close(self.worker)
@@ -84,6 +86,7 @@ class ManagedVolume:
 
     async def adopt(self) -> None:
         """Take over the worker of an earlier supervisor, if one lives."""
+        self._wanted = True
         self.worker = await WorkerClient.adopt(self.table.name, self._socket, self._log_file, self._ended)
         if self.worker is not None:
             log.info("adopted worker %d of volume %s", self.worker.pid, self.table.name)
@@ -132,14 +135,14 @@ class ManagedVolume:
             return None
 
     async def _open(self, passphrase: SecretBytes | None) -> WorkerClient:
-        worker = await WorkerClient.start(self.table.name, self._socket, self._log_file, self._ended)
         request = Open(
             spec=self._spec(), passphrase=passphrase, derivation_lock=str(self._folders.derivation_lock)
         )
+        worker = await WorkerClient.start(self.table.name, self._socket, self._log_file, self._ended)
         try:
             await worker.ask(request, VolumeStatus)
         except BaseException:
-            worker.leave()  # a worker without a volume ends with its connection
+            worker.abandon()  # also if it goes on opening the volume, which nobody asks for any more
             raise
         return worker
 
@@ -159,6 +162,9 @@ class ManagedVolume:
         """A worker's process is gone; if nobody asked it to go, that is a failure."""
         if worker is not self.worker or self._closing:
             return
+        if not self._wanted:  # a lock that took too long for whoever waited has come to its end
+            self.worker = None
+            return
         self.worker = None
         self._reason = f"its worker ended unexpectedly; the log is {self._log_file}"
         log.error("volume %s: %s", self.table.name, self._reason)
@@ -175,7 +181,7 @@ class ManagedVolume:
                 try:
                     await self.unlock(None)
                     return
-                except TwinlockError as error:
+                except (TwinlockError, OSError) as error:
                     self._reason = str(error)
                     log.error("volume %s does not start: %s", self.table.name, error)
                 await asyncio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])

@@ -1,6 +1,7 @@
 """The supervisor's end of a worker: start it, adopt it, talk to it, see it end."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -76,9 +77,9 @@ class WorkerClient:
             raise WorkerFailed(name=name, reason=reason, log=log_file) from error
         try:
             client = cls(name, _connect(socket_path), log_file, process, ended)
-        except BaseException:
+        except OSError as error:
             process.kill()
-            raise
+            raise WorkerFailed(name=name, reason="it ended at once", log=log_file) from error
         try:
             await client.hello()
         except BaseException:
@@ -143,25 +144,36 @@ class WorkerClient:
 
     async def stop(self) -> None:
         """End cleanly: sessions told, flushed, marked clean.  Raises WorkerFailed or the worker's error."""
+        failure: TwinlockError | None = None
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 try:
                     await self.tell(Stop())
-                finally:
-                    await self._gone()
+                except TwinlockError as error:
+                    failure = error
+                    self._signal()  # it may be that it only cannot hear us
+                await self._gone()
         except TimeoutError as error:
             raise self._failure("it does not end") from error
+        if failure is not None:
+            raise failure
 
     async def terminate(self) -> None:
         """Ask by signal, for workers that speak another protocol."""
-        try:
-            if not _is_worker(self.pid):
-                return
-            os.kill(self.pid, signal.SIGTERM)
+        self._signal()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._gone()
-        except (ProcessLookupError, TimeoutError):
-            pass
+
+    def abandon(self) -> None:
+        """Let go of a worker that must not live on: it closes what it has opened, and ends."""
+        self._signal()
+        self.leave()
+
+    def _signal(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if _is_worker(self.pid):
+                os.kill(self.pid, signal.SIGTERM)
 
     def leave(self) -> None:
         """Let go of the worker; it serves on."""
@@ -204,10 +216,11 @@ class WorkerClient:
         try:
             while packet := await loop.sock_recv(self._sock, control.MAX_MESSAGE):
                 self._received(control.decode(packet))
-        except (OSError, ValueError) as error:
+        except Exception as error:
             log.warning("worker of volume %s: %s", self.name, error)
-        self._sock.close()
-        self._fail_waiting()
+        finally:
+            self._sock.close()
+            self._fail_waiting()
         await self._gone()
         self._ended(self)
 

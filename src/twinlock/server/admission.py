@@ -22,6 +22,9 @@ class Holder(Protocol):
     def is_over(self) -> bool:
         """True once the session has ended and none of its commands is left."""
 
+    def is_gone(self) -> bool:
+        """True if the initiator has closed the connection."""
+
     def answers_ping(self, patience: float) -> bool:
         """Ping the initiator; True if any PDU comes from it within ``patience`` seconds."""
 
@@ -52,12 +55,14 @@ class Admission:
     def admit(self, newcomer: Holder) -> bool:
         """True if ``newcomer`` has the volume now; blocks while the holder is asked."""
         with self._turn:
+            if self._closed or newcomer.is_gone():  # it may have waited long for its turn
+                return False
             holder = self.holder
-            if holder is not None and not self._closed:
+            if holder is not None:
                 if holder.nexus != newcomer.nexus and holder.answers_ping(self._patience):
                     return False
                 holder.evict()
-            if self._closed:
+            if self._closed or newcomer.is_gone():
                 return False
             self._holder = newcomer
             return True

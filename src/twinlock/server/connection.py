@@ -83,6 +83,11 @@ class Connection:
         }
 
     @property
+    def is_stranger(self) -> bool:
+        """True until the initiator has proved who it is, or the connection ends."""
+        return self._info is None and not self._ended
+
+    @property
     def session(self) -> SessionInfo | None:
         """The session, once it was admitted."""
         return self._info if self._admitted else None
@@ -113,7 +118,10 @@ class Connection:
             if self._admitted:
                 return not self._ended
             if not self._ended:
-                self._sock.settimeout(max(0.01, deadline - time.monotonic()))
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise TimeoutError
+                self._sock.settimeout(remaining)
                 data = self._sock.recv(RECEIVE)
         return False
 
@@ -122,7 +130,7 @@ class Connection:
             self._receive(data)
 
     def _close(self) -> None:
-        self._ended = True
+        self.abort()  # a command that still waits to send its answer need not
         self._in_flight.wait_until_quiet()
         try:
             if self._info is not None:
@@ -158,6 +166,10 @@ class Connection:
     def is_over(self) -> bool:
         """True once no command of the connection is left."""
         return self._over.is_set()
+
+    def is_gone(self) -> bool:
+        """True if nobody waits at the other end any more."""
+        return self._ended or self._liveness.is_gone()
 
     def answers_ping(self, patience: float) -> bool:
         """Ping; True if any PDU comes within ``patience`` seconds.

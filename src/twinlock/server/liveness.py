@@ -42,16 +42,34 @@ class Liveness:
             )
             return self._count != mark or (not self._over and self._has_unread())
 
+    def is_gone(self) -> bool:
+        """True if the peer has closed the connection, and everything it sent before was read."""
+        return self._peek() == b""
+
     def _has_unread(self) -> bool:
+        return bool(self._peek())
+
+    def _peek(self) -> bytes | None:
+        """The first unread byte; empty at the end, None if nothing has come."""
+        if not _ready(self._sock, select.POLLIN):  # a socket with a time limit would wait here
+            return None
         try:
-            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            return self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
         except OSError:
-            return False
+            return b""
 
 
 def can_send(sock: socket.socket) -> bool:
     """True if a few bytes can be sent without waiting."""
+    return _ready(sock, select.POLLOUT)
+
+
+def _ready(sock: socket.socket, event: int) -> bool:
+    poll = select.poll()
     try:
-        return bool(select.select([], [sock], [], 0)[1])
+        poll.register(sock, event)
     except (OSError, ValueError):  # it is closed
         return False
+    return bool(poll.poll(0))

@@ -74,7 +74,7 @@ class Service:
     def _keep(self, connection: Connection) -> None:
         """Strangers take turns: beyond their number, the one who has been trying longest has to go."""
         with self._lock:
-            strangers = [known for known in self._connections if known.session is None]
+            strangers = [known for known in self._connections if known.is_stranger]
             self._connections[connection] = None
         if len(strangers) >= MAX_STRANGERS:
             strangers[0].abort()

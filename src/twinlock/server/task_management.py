@@ -20,8 +20,9 @@ def carry_out(target: ScsiTarget, request: TaskManagementRequested) -> Response:
     return Response.FUNCTION_NOT_SUPPORTED if action is None else action(target, request)
 
 
-def _abort_task(_target: ScsiTarget, request: TaskManagementRequested) -> Response:
-    return Response.FUNCTION_COMPLETE if request.tasks else Response.TASK_DOES_NOT_EXIST
+def _abort_task(_target: ScsiTarget, _request: TaskManagementRequested) -> Response:
+    """The protocol layer has answered already where there is no such task."""
+    return Response.FUNCTION_COMPLETE
 
 
 def _abort_task_set(target: ScsiTarget, request: TaskManagementRequested) -> Response:

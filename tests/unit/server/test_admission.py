@@ -13,9 +13,13 @@ class FakeHolder:
         self.alive = alive
         self.over = over
         self.pinged = 0
+        self.gone = False
 
     def is_over(self) -> bool:
         return self.over
+
+    def is_gone(self) -> bool:
+        return self.gone
 
     def answers_ping(self, patience: float) -> bool:
         self.pinged += 1
@@ -51,3 +55,18 @@ def test_newcomer(holder: FakeHolder, newcomer: FakeHolder, admitted: bool, ping
     assert admission.holder is (newcomer if admitted else holder)
     if admitted:
         assert holder.over, "the old session must have ended before the new one begins"
+
+
+def test_a_newcomer_that_is_gone_evicts_nobody() -> None:
+    """An abandoned attempt of the same initiator must not end the session that came after it."""
+    admission, holder, late = Admission(10.0), FakeHolder("mac"), FakeHolder("mac")
+    assert admission.admit(holder)
+    late.gone = True
+    assert not admission.admit(late)
+    assert admission.holder is holder
+
+
+def test_nobody_is_admitted_to_what_is_closing() -> None:
+    admission = Admission(10.0)
+    admission.close()
+    assert not admission.admit(FakeHolder("mac"))
