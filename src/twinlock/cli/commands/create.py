@@ -49,15 +49,10 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Overwrite what the members hold.")] = False,
 ) -> None:
     """Make a volume on two disks (or files). What they held is lost."""
-    if chap not in CHAP_CHOICES:
-        raise BadOption(option="--chap", reason="it is auto or none")
-    if block_size not in BLOCK_SIZES:
-        raise BadOption(option="--block-size", reason="it is 512 or 4096")
-    if no_encryption and passphrase_file is not None:
-        raise BadOption(option="--no-encryption", reason="a volume without encryption has no passphrase")
     check_name(name)  # before anybody types a passphrase twice
     if target is not None:
         check_target(target)
+    _check_options(chap, block_size, without_use=no_encryption and passphrase_file is not None)
     request = CreateRequest(
         name=name,
         members=[_member(member) for member in members],
@@ -74,6 +69,15 @@ def run(
     with console.status("Making the volume (deriving the key takes some seconds) ..."):
         reply = ask("POST", "/v1/volumes", CreateReply, request, alone=True)
     _tell(console, request, reply)
+
+
+def _check_options(chap: str, block_size: int | None, *, without_use: bool) -> None:
+    if chap not in CHAP_CHOICES:
+        raise BadOption(option="--chap", reason="it is auto or none")
+    if block_size not in BLOCK_SIZES:
+        raise BadOption(option="--block-size", reason="it is 512 or 4096")
+    if without_use:
+        raise BadOption(option="--no-encryption", reason="a volume without encryption has no passphrase")
 
 
 def _member(path: str) -> str:
