@@ -139,6 +139,33 @@ class NotClosedCleanly(TwinlockError):
     exit_code = 15
 
 
+class InitiatorNameInvalid(TwinlockError):
+    """A name for the list of initiators that is no iSCSI name (RFC 7143 section 4.2.7)."""
+
+    sentence = (
+        "'{name}' is no initiator's name; write it as the initiator shows it, "
+        "like iqn.1991-05.com.microsoft:pc (on Linux: /etc/iscsi/initiatorname.iscsi)"
+    )
+    exit_code = 16
+
+
+class NetworkInvalid(TwinlockError):
+    """A network for the list of networks that is none."""
+
+    sentence = "'{network}' is no network: {reason}"
+    exit_code = 17
+
+
+class ReservationsUnreadable(TwinlockError):
+    """The file of persistent reservations is damaged; to serve without it could let two machines write."""
+
+    sentence = (
+        "the reservations of volume '{name}' cannot be read ({reason}), so nobody knows who may write to it; "
+        "if no other machine uses the volume, forget them with: rm {path}"
+    )
+    exit_code = 18
+
+
 # -- members and arrays: 20 to 39 -----------------------------------------------------------------
 
 

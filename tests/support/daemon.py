@@ -13,6 +13,13 @@ from typing import Any
 
 TARGET_PREFIX = "iqn.2026-11.io.twinlock:"
 START_SECONDS = 30.0
+LIBISCSI_CHAP = {
+    "user": "LIBISCSI_CHAP_USERNAME",
+    "secret": "LIBISCSI_CHAP_PASSWORD",
+    "mutual_user": "LIBISCSI_CHAP_TARGET_USERNAME",
+    "mutual_secret": "LIBISCSI_CHAP_TARGET_PASSWORD",
+}
+"""Where libiscsi looks for what is stored; the mutual ones are there only if the target proves itself."""
 
 
 class Daemon:
@@ -26,15 +33,19 @@ class Daemon:
             | {"TWINLOCK_ROOT": str(root)}
             | (environ or {})
         )
+        self.portals = [f"127.0.0.1:{self.port}"]
+        self.wrapper: list[str] = []
+        """A command that runs the daemon, for one in a network of its own."""
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "serve.log"
 
     def start(self, *arguments: str) -> None:
         """Start and wait until the API answers."""
         self.root.mkdir(parents=True, exist_ok=True)
+        portals = [word for portal in self.portals for word in ("--portal", portal)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*twinlock(), "serve", "--portal", f"127.0.0.1:{self.port}", *arguments],
+                [*self.wrapper, *twinlock(), "serve", *portals, *arguments],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -99,8 +110,12 @@ class Daemon:
 
     def secret(self, name: str) -> str:
         """The CHAP secret of a volume."""
+        return self.chap(name)["secret"]
+
+    def chap(self, name: str) -> dict[str, str]:
+        """The CHAP credentials of a volume, as they are stored."""
         with (self.root / "lib/secrets" / f"{name}.toml").open("rb") as file:
-            return str(tomllib.load(file)["secret"])
+            return tomllib.load(file)
 
     def worker_pids(self) -> list[int]:
         """The workers that live by sockets of this root."""
@@ -112,10 +127,8 @@ class Daemon:
 
     def chap_environ(self, name: str) -> dict[str, str]:
         """The environment in which libiscsi's users log in to ``name``."""
-        return os.environ | {
-            "LIBISCSI_CHAP_USERNAME": name,
-            "LIBISCSI_CHAP_PASSWORD": self.secret(name),
-        }
+        chap = self.chap(name)
+        return os.environ | {variable: chap[key] for key, variable in LIBISCSI_CHAP.items() if key in chap}
 
     def __enter__(self) -> "Daemon":
         self.start()

@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from crc32c import crc32c
+
 from twinlock.wire.iscsi_codes import RESERVED_TAG, LoginStatus, Stage, TaskManagementFunction
 from twinlock.wire.iscsi_requests import (
     DataOut,
@@ -91,22 +93,51 @@ def text_of(keys: dict[str, str]) -> bytes:
     return b"".join(f"{key}={value}\0".encode() for key, value in keys.items())
 
 
-def pdu(header: Structure, data: bytes = b"", ahs: bytes = b"") -> bytes:
-    """A whole PDU, with lengths and padding filled in."""
+def digest(data: bytes) -> bytes:
+    """The four bytes that follow ``data`` where digests were agreed."""
+    return crc32c(data).to_bytes(4, "little")
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Where digests were agreed."""
+
+    header: bool = False
+    data: bool = False
+
+
+NO_DIGESTS = Digests()
+
+
+def pdu(header: Structure, data: bytes = b"", ahs: bytes = b"", digests: Digests = NO_DIGESTS) -> bytes:
+    """A whole PDU, with lengths, padding and digests filled in."""
     lengths = header.replace(data_segment_length=len(data), total_ahs_length=len(ahs) // 4)
-    return lengths.build() + ahs + data + bytes(-len(data) % 4)
+    parts = [lengths.build() + ahs, data + bytes(-len(data) % 4)]
+    wanted = (digests.header, digests.data and bool(data))
+    return b"".join(part + digest(part) * want for part, want in zip(parts, wanted, strict=True))
 
 
-def replies_in(data: bytes) -> tuple[list[Reply], bytes]:
+def first_reply(data: bytes, digests: Digests = NO_DIGESTS) -> tuple[Reply, bytes] | None:
+    """The PDU of a target that ``data`` begins with, and the rest; None if it is not all there."""
+    if len(data) < 48:
+        return None
+    length = int.from_bytes(data[5:8], "big")
+    start = 48 + 4 * digests.header
+    stop = start + length + -length % 4
+    end = stop + 4 * (digests.data and length > 0)
+    if len(data) < end:
+        return None
+    assert not digests.header or data[48:start] == digest(data[:48]), "a wrong header digest"
+    assert stop == end or data[stop:end] == digest(data[start:stop]), "a wrong data digest"
+    return Reply(RESPONSES[data[0] & 0x3F].parse(data), data[start : start + length]), data[end:]
+
+
+def replies_in(data: bytes, digests: Digests = NO_DIGESTS) -> tuple[list[Reply], bytes]:
     """The whole PDUs of a target that ``data`` begins with, and the rest."""
     replies = []
-    while len(data) >= 48:
-        length = int.from_bytes(data[5:8], "big")
-        end = 48 + length + -length % 4
-        if len(data) < end:
-            break
-        replies.append(Reply(RESPONSES[data[0] & 0x3F].parse(data), data[48 : 48 + length]))
-        data = data[end:]
+    while (found := first_reply(data, digests)) is not None:
+        replies.append(found[0])
+        data = found[1]
     return replies, data
 
 
@@ -133,6 +164,7 @@ class Initiator:
         self.max_cmd_sn = cmd_sn
         self.keys = OPERATIONAL_KEYS | (keys or {})
         self.negotiated: dict[str, str] = {}
+        self.digests = NO_DIGESTS
         self.login_status: LoginStatus | None = None
         self.logged_in = False
         self.replies: list[Reply] = []
@@ -158,12 +190,15 @@ class Initiator:
         return output
 
     def send(self, header: Structure, data: bytes = b"", ahs: bytes = b"") -> None:
-        self._output += pdu(header, data, ahs)
+        self._output += pdu(header, data, ahs, self.digests)
 
     def receive(self, data: bytes) -> list[Reply]:
         """Take bytes from the target; Data-Outs and answers to pings are queued by themselves."""
-        replies, self._input = replies_in(self._input + data)
-        for reply in replies:
+        replies: list[Reply] = []
+        self._input += data
+        while (found := first_reply(self._input, self.digests)) is not None:
+            reply, self._input = found
+            replies.append(reply)
             self.replies.append(reply)
             self._follow(reply.header)
             self._react(reply)
@@ -226,6 +261,8 @@ class Initiator:
         if header.status or (header.transit and header.next_stage == Stage.FULL_FEATURE):
             self.login_status = LoginStatus(header.status)
             self.logged_in = not header.status
+            agreed = [self.negotiated.get(f"{part}Digest") == "CRC32C" for part in ("Header", "Data")]
+            self.digests = Digests(*agreed) if self.logged_in else NO_DIGESTS
         elif header.transit:
             self._stage = Stage(header.next_stage)
             self.login_request(self.keys, transit=True)

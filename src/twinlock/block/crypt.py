@@ -58,6 +58,19 @@ class CryptDevice(BlockDevice):
         data = self._payload.read_nowait(offset, length)
         return None if data is None else self._cipher.decrypt(data, offset // SECTOR)
 
+    def read_medium(self, offset: int, length: int) -> Buffer:
+        """As :meth:`read`, from the medium."""
+        self.check_range(offset, length)
+        return self._cipher.decrypt(self._payload.read_medium(offset, length), offset // SECTOR)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """As below: ciphertext is what is kept ready."""
+        self._payload.prefetch(offset, length)
+
+    def allocation(self, offset: int, length: int) -> tuple[int, bool]:
+        """As below."""
+        return self._payload.allocation(offset, length)
+
     def write(self, offset: int, data: Buffer) -> None:
         """Encrypt ``data`` and store it at ``offset``."""
         self._payload.write(offset, self._encrypt(offset, data))

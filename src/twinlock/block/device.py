@@ -36,6 +36,25 @@ class BlockDevice(ABC):
         self.check_range(offset, length)
         return None
 
+    def read_medium(self, offset: int, length: int) -> Buffer:
+        """As :meth:`read`, past every cache: what was flushed before comes from the medium.
+
+        Where there are several copies, each of them is read, and one is returned.
+        """
+        return self.read(offset, length)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Advice: the range will be read soon.  Waits for nothing, and never fails."""
+        self.check_range(offset, length)
+
+    def allocation(self, offset: int, length: int) -> tuple[int, bool]:
+        """How many bytes from ``offset`` on, at most ``length``, are alike; and whether they take up room.
+
+        Where that cannot be told, all takes up room.  The answer may end inside a block.
+        """
+        self.check_range(offset, length)
+        return length, True
+
     @abstractmethod
     def write(self, offset: int, data: Buffer) -> None:
         """Store ``data`` at ``offset``; durable only after a later :meth:`flush`."""

@@ -1,10 +1,11 @@
 """Members that are regular files or block devices of this machine.
 
 Data goes through the page cache: reads that it can answer cost one system call,
-writes are durable after ``fdatasync``.  Two descriptors are open on each
-writable member.  The kernel reports a failed write-back once to each open file
-description; so a durable write, which has the second one to itself, can neither
-swallow the error that the next flush must see nor wait for a flush that takes long.
+writes are durable after ``fdatasync``.  Two descriptors are open on each writable
+member, and a third where the page cache can be passed by.  The kernel reports a
+failed write-back once to each open file description; so a durable write, which has the
+second one to itself, can neither swallow the error that the next flush must see nor
+wait for a flush that takes long.
 
 A member that becomes shorter than it was is gone, for good.  A disk that is pulled out
 shows itself in no other way: the kernel sets its size to 0, answers writes with "no space
@@ -12,6 +13,7 @@ left" and calls flushes a success.  A file that was cut would answer with zeros,
 write made it long again.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -22,31 +24,16 @@ from typing_extensions import Buffer
 
 from twinlock.block import kernel
 from twinlock.block.device import BlockDevice
-from twinlock.block.holders import in_use, refuse_if_held
+from twinlock.block.direct import DirectReader
 from twinlock.block.mounts import MEMORY_FILESYSTEMS, filesystem_of
-from twinlock.errors import (
-    DeviceError,
-    DeviceGone,
-    MediumError,
-    MemberMissing,
-    MemberUnusable,
-    SpaceExhausted,
-    TwinlockError,
-    WriteFailed,
-)
+from twinlock.block.opening import claim, create_file, open_member, unusable
+from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted, WriteFailed
 from twinlock.units import SECTOR
 
 _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EBADF})
 """Errors of a device or file that will not come back."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a file system without room.  From a block device they are failures like others."""
-
-_KINDS = {
-    stat.S_IFDIR: "it is a folder",
-    stat.S_IFCHR: "it is a character device",
-    stat.S_IFIFO: "it is a pipe",
-    stat.S_IFSOCK: "it is a socket",
-}
 
 
 class FileDevice(BlockDevice):
@@ -63,6 +50,7 @@ class FileDevice(BlockDevice):
         self.created = created
         self._fd = fd
         self._durable_fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC) if writable else -1
+        self._direct = DirectReader(fd, limit=self.size if self.is_block else None)
         self._nowait = True
         self._without_medium = False
         self._discards = True
@@ -87,19 +75,19 @@ class FileDevice(BlockDevice):
         """
         name = os.fspath(path)
         created = size is not None and not os.path.lexists(name)
-        fd = _create(name) if created else _open(name, writable=writable, exclusive=exclusive)
+        fd = create_file(name) if created else open_member(name, writable=writable, exclusive=exclusive)
         try:
             if created:
                 os.ftruncate(fd, size or 0)
             if exclusive:
-                _claim(fd, name, writable=writable)
+                claim(fd, name, writable=writable)
             return cls(fd, name, writable=writable, created=created)
         except BaseException as error:
             os.close(fd)
             if created:
                 os.unlink(name)
             if isinstance(error, OSError):
-                raise _unusable(name, error) from error
+                raise unusable(name, error) from error
             raise
 
     @property
@@ -142,6 +130,30 @@ class FileDevice(BlockDevice):
             self._without_medium = filesystem_of(self._fd) in MEMORY_FILESYSTEMS
             return self._read_without_medium(offset, length)
         return data if count == length else None
+
+    def read_medium(self, offset: int, length: int) -> Buffer:
+        """Past the page cache; see :mod:`twinlock.block.direct`."""
+        self.check_range(offset, length)
+        self._refuse_gone(offset)
+        try:
+            data = self._direct.read(offset, length)
+        except OSError as error:
+            raise self._failure(error, MediumError, offset) from error
+        if len(data) < length:
+            raise self._lost("it ends before its size", offset + len(data))
+        return data
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Have the kernel read the range into the page cache (POSIX_FADV_WILLNEED)."""
+        self.check_range(offset, length)
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
+
+    def allocation(self, offset: int, length: int) -> tuple[int, bool]:
+        """From the map of the file (SEEK_HOLE); of a disk nothing is known."""
+        self.check_range(offset, length)
+        self._refuse_gone(offset)
+        return (length, True) if self.is_block else kernel.allocation(self._fd, offset, length)
 
     def write(self, offset: int, data: Buffer) -> None:
         """See :meth:`BlockDevice.write`."""
@@ -198,6 +210,7 @@ class FileDevice(BlockDevice):
         """Let go of the member.  Idempotent."""
         fd, self._fd = self._fd, -1
         durable_fd, self._durable_fd = self._durable_fd, -1
+        self._direct.close()
         for number in (durable_fd, fd):
             if number >= 0:
                 os.close(number)
@@ -254,41 +267,3 @@ class FileDevice(BlockDevice):
         except OSError:
             return True
         return size < self.size
-
-
-def _create(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError as error:
-        raise MemberUnusable(path=path, reason="the folder it should be made in is not there") from error
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _open(path: str, *, writable: bool, exclusive: bool) -> int:
-    try:
-        kind = stat.S_IFMT(os.stat(path).st_mode)
-        if kind in _KINDS:
-            raise MemberUnusable(path=path, reason=_KINDS[kind])
-        flags = os.O_CLOEXEC | (os.O_RDWR if writable else os.O_RDONLY)
-        if exclusive and kind == stat.S_IFBLK:
-            flags |= os.O_EXCL
-        return os.open(path, flags)
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _claim(fd: int, path: str, *, writable: bool) -> None:
-    """Keep others out of a regular file; a block device is claimed by how it was opened."""
-    if not stat.S_ISBLK(os.fstat(fd).st_mode):
-        refuse_if_held(path)
-        if not kernel.try_lock(fd, exclusive=writable):
-            raise in_use(path)
-
-
-def _unusable(path: str, error: OSError) -> TwinlockError:
-    if error.errno == errno.ENOENT:
-        return MemberMissing(path=path)
-    if error.errno == errno.EBUSY:
-        return in_use(path)
-    return MemberUnusable(path=path, reason=error.strerror.lower() if error.strerror else str(error))

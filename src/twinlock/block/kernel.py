@@ -35,6 +35,22 @@ def discard_blocks(fd: int, offset: int, length: int) -> None:
     fcntl.ioctl(fd, _BLKDISCARD, struct.pack("@QQ", offset, length))
 
 
+def allocation(fd: int, offset: int, length: int) -> tuple[int, bool]:
+    """How many bytes of a file from ``offset`` on, at most ``length``, are alike; and whether they are data.
+
+    A file system that keeps no map calls everything data (lseek(2), SEEK_HOLE); so does this where it
+    cannot be asked.
+    """
+    try:
+        hole = os.lseek(fd, offset, os.SEEK_HOLE)
+        if hole > offset:
+            return min(hole - offset, length), True
+        data = os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        return length, error.errno != errno.ENXIO  # there is no data from here to the end
+    return min(data - offset, length), False
+
+
 def device_size(fd: int) -> int:
     """Bytes of a block device (BLKGETSIZE64)."""
     return int(struct.unpack("@Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))[0])

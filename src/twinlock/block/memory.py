@@ -37,6 +37,18 @@ class MemoryDevice(BlockDevice):
         """Memory never waits."""
         return self.read(offset, length)
 
+    def allocation(self, offset: int, length: int) -> tuple[int, bool]:
+        """What was never written, or discarded, takes no room."""
+        self.check_range(offset, length)
+        with self._lock:
+            blocks = self._open()
+            numbers = self._numbers(offset, length)
+            if not numbers:
+                return 0, True
+            mapped = numbers[0] in blocks
+            end = next((each for each in numbers if (each in blocks) is not mapped), numbers.stop)
+        return (end - numbers.start) * self.block_size, mapped
+
     def write(self, offset: int, data: Buffer) -> None:
         """See :meth:`BlockDevice.write`."""
         stored = bytes(data)

@@ -41,6 +41,24 @@ class Section(BlockDevice):
         except DeviceError as error:
             raise self._own(error) from error
 
+    def read_medium(self, offset: int, length: int) -> Buffer:
+        """See :meth:`BlockDevice.read_medium`."""
+        self.check_range(offset, length)
+        try:
+            return self.lower.read_medium(self.start + offset, length)
+        except DeviceError as error:
+            raise self._own(error) from error
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """See :meth:`BlockDevice.prefetch`."""
+        self.check_range(offset, length)
+        self.lower.prefetch(self.start + offset, length)
+
+    def allocation(self, offset: int, length: int) -> tuple[int, bool]:
+        """See :meth:`BlockDevice.allocation`."""
+        self.check_range(offset, length)
+        return self.lower.allocation(self.start + offset, length)
+
     def write(self, offset: int, data: Buffer) -> None:
         """See :meth:`BlockDevice.write`."""
         self.check_range(offset, memoryview(data).nbytes)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from twinlock.daemon.config import check_name
 from twinlock.daemon.folders import Folders
+from twinlock.daemon.names import check_name
 from twinlock.errors import NameInvalid, NoSuchVolume, NotServing, rebuild
 from twinlock.server import control
 

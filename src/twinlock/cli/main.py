@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import twinlock
-from twinlock.cli.commands import connect, create, lock, serve, status, unlock
+from twinlock.cli.commands import connect, create, discovery, lock, serve, settings, status, unlock
 from twinlock.errors import InternalError, TwinlockError
 from twinlock.native.process import harden
 
@@ -20,7 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (create, serve, unlock, lock, status, connect):
+app.command("set")(settings.run)
+for _module in (create, serve, unlock, lock, status, connect, discovery):
     app.command(_module.__name__.rpartition(".")[2])(_module.run)
 
 

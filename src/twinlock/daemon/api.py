@@ -1,5 +1,9 @@
 """The API: what the command line asks, over a Unix socket."""
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -9,8 +13,12 @@ from twinlock.daemon.models import (
     ConnectReply,
     CreateReply,
     CreateRequest,
+    DiscoveryReply,
+    DiscoveryRequest,
     ErrorReply,
     Report,
+    SettingsReply,
+    SettingsRequest,
     UnlockRequest,
     VolumeReport,
 )
@@ -21,6 +29,10 @@ HTTP_ERROR = 400
 """Every error a person can put right; ``exit_code`` and ``name`` tell them apart."""
 HTTP_INVALID = 422
 HTTP_BUG = 500
+WATCH_SECONDS = 0.2
+"""Between looks at whether a command still waits for its volume to be made."""
+
+_T = TypeVar("_T")
 
 
 def build_api(supervisor: Supervisor) -> FastAPI:
@@ -45,8 +57,8 @@ def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
         return await supervisor.report()
 
     @api.post("/v1/volumes")
-    async def create(request: CreateRequest) -> CreateReply:
-        return await supervisor.create(request)
+    async def create(request: CreateRequest, connection: Request) -> CreateReply:
+        return await _while_connected(connection, supervisor.create(request))
 
     @api.get("/v1/volumes/{name}")
     async def volume(name: str) -> VolumeReport:
@@ -55,6 +67,14 @@ def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
     @api.get("/v1/volumes/{name}/connect")
     async def connect(name: str) -> ConnectReply:
         return supervisor.connect(name)
+
+    @api.post("/v1/volumes/{name}/settings")
+    async def change(name: str, request: SettingsRequest) -> SettingsReply:
+        return await supervisor.change(name, request)
+
+    @api.post("/v1/discovery")
+    async def change_discovery(request: DiscoveryRequest) -> DiscoveryReply:
+        return await supervisor.change_discovery(request)
 
     @api.post("/v1/volumes/{name}/unlock")
     async def unlock(name: str, request: UnlockRequest) -> VolumeReport:
@@ -65,6 +85,20 @@ def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
         found = supervisor.find(name)
         await found.lock()
         return await found.report()
+
+
+async def _while_connected(connection: Request, work: Coroutine[Any, Any, _T]) -> _T:
+    """What ``work`` returns; it is cancelled once nobody waits for that any more (Ctrl-C in a command)."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=WATCH_SECONDS))[0]:
+            if await connection.is_disconnected():
+                task.cancel()
+        if task.cancelled():
+            raise InternalError(reason="the command was interrupted")
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:

@@ -1,4 +1,7 @@
-"""CHAP users and secrets: made here, one file of mode 0600 per volume, apart from the configuration."""
+"""CHAP users and secrets: made here, one file of mode 0600 per volume, apart from the configuration.
+
+Discovery has a file of its own, under a name that no volume can have.
+"""
 
 import secrets
 import string
@@ -12,6 +15,10 @@ from twinlock.daemon.config import write_whole
 from twinlock.errors import ChapSecretUnusable, ConfigurationInvalid
 from twinlock.server.messages import Chap
 
+DISCOVERY = "_discovery"
+"""In the place of a volume's name: who may ask which targets there are."""
+MUTUAL_USER = "twinlock"
+"""What the target calls itself when it proves in turn who it is."""
 SECRET_LENGTH = 16
 """Windows takes 12 to 16 characters; 16 of 62 letters hold 95.3 of the 96 bits that RFC 7143 9.2.1 wants."""
 _LETTERS = string.ascii_letters + string.digits
@@ -19,18 +26,25 @@ MIN_SECRET, MAX_SECRET = 12, 16
 
 
 class Credentials:
-    """The secrets of every volume."""
+    """The secrets of every volume, and of discovery."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def make(self, volume: str) -> Chap:
-        """A new user (named as the volume) and secret, kept before they are returned."""
-        chap = Chap(
-            user=volume, secret=SecretStr("".join(secrets.choice(_LETTERS) for _ in range(SECRET_LENGTH)))
-        )
-        self.store(volume, chap)
-        return chap
+    def make(self, volume: str, *, mutual: bool = False) -> Chap:
+        """New secrets, kept before they are returned; a user that was there keeps its name."""
+        chap = Chap(user=self.user(volume) or volume.strip("_"), secret=_secret())
+        self.store(volume, _with_pair(chap) if mutual else chap)
+        return self.load(volume)
+
+    def change(self, volume: str, *, mutual: bool) -> Chap:
+        """The same with or without the second pair; what is there already stays."""
+        chap = self.load(volume)
+        if mutual and chap.mutual_secret is None:
+            self.store(volume, _with_pair(chap))
+        elif not mutual and chap.mutual_secret is not None:
+            self.store(volume, chap.model_copy(update={"mutual_user": None, "mutual_secret": None}))
+        return self.load(volume)
 
     def store(self, volume: str, chap: Chap) -> None:
         """Keep the credentials of a volume; raises ChapSecretUnusable."""
@@ -56,8 +70,15 @@ class Credentials:
 
     def user(self, volume: str) -> str | None:
         """The CHAP user of a volume, if it can be told; never fails, never writes."""
+        return self._told(volume, "user")
+
+    def mutual_user(self, volume: str) -> str | None:
+        """As :meth:`user`: the name by which the target proves itself, None if it does not."""
+        return self._told(volume, "mutual_user")
+
+    def _told(self, volume: str, key: str) -> str | None:
         try:
-            return str(tomllib.loads(self.path(volume).read_text(encoding="utf-8"))["user"])
+            return str(tomllib.loads(self.path(volume).read_text(encoding="utf-8"))[key])
         except (OSError, ValueError, KeyError):
             return None
 
@@ -68,6 +89,14 @@ class Credentials:
     def path(self, volume: str) -> Path:
         """The file that holds the credentials of a volume."""
         return self._folder / f"{volume}.toml"
+
+
+def _secret() -> SecretStr:
+    return SecretStr("".join(secrets.choice(_LETTERS) for _ in range(SECRET_LENGTH)))
+
+
+def _with_pair(chap: Chap) -> Chap:
+    return chap.model_copy(update={"mutual_user": MUTUAL_USER, "mutual_secret": _secret()})
 
 
 def check(chap: Chap) -> None:

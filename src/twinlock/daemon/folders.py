@@ -35,7 +35,7 @@ class Folders:
 
     def make(self) -> None:
         """Create what is missing; state and runtime are for their owner only.  Raises FolderUnusable."""
-        private = (self.state, self.runtime, self.secrets, self.logs, self.workers)
+        private = (self.state, self.runtime, self.secrets, self.reservations, self.logs, self.workers)
         for folder, mode in ((self.config, 0o755), *((folder, 0o700) for folder in private)):
             try:
                 folder.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -55,6 +55,11 @@ class Folders:
         return self.state / "secrets"
 
     @property
+    def reservations(self) -> Path:
+        """What initiators have reserved, a file per volume and array."""
+        return self.state / "reservations"
+
+    @property
     def logs(self) -> Path:
         """A log per worker."""
         return self.state / "logs"
@@ -67,6 +72,15 @@ class Folders:
     def log_file(self, volume: str) -> Path:
         """The log of a volume's worker."""
         return self.logs / f"{volume}.log"
+
+    def reservations_file(self, volume: str) -> Path:
+        """The persistent reservations of a volume; its worker adds the array's UUID."""
+        return self.reservations / volume
+
+    def forget_reservations(self, volume: str) -> None:
+        """Of arrays that had this volume's name before."""
+        for path in self.reservations.glob(f"{volume}.*"):
+            path.unlink(missing_ok=True)
 
     def worker_socket(self, volume: str) -> Path:
         """The control socket of a volume's worker."""

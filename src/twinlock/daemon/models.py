@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from twinlock.server.messages import Passphrase, Secret, VolumeStatus
+from twinlock.server.messages import Chap, FailedLogins, Passphrase, VolumeStatus
 
 
 class _Model(BaseModel):
@@ -22,6 +22,27 @@ class VolumeState(StrEnum):
     FAILED = "failed"
 
 
+class ChapMode(StrEnum):
+    """How an initiator proves who it is."""
+
+    NONE = "none"
+    AUTO = "auto"
+    """By a user and a secret that twinlock makes."""
+    MUTUAL = "mutual"
+    """And the target proves itself in turn, with a second pair, to initiators that ask for it."""
+
+
+class VolumeSettings(_Model):
+    """What can be changed about a volume at any time; see docs/configuration.md."""
+
+    chap: ChapMode
+    shared: bool
+    read_only: bool
+    discard: bool
+    initiators: list[str]
+    networks: list[str]
+
+
 class VolumeReport(_Model):
     """One volume; ``open`` only while it is unlocked, ``reason`` only where something is wrong."""
 
@@ -31,16 +52,31 @@ class VolumeReport(_Model):
     encrypted: bool
     chap_user: str | None
     members: list[str]
+    settings: VolumeSettings
+    """Those in force: while it is unlocked, what it was unlocked with."""
+    next_settings: VolumeSettings | None = None
+    """Those that count from the next unlock on, if they are others."""
     reason: str | None = None
     open: VolumeStatus | None = None
+
+
+class PortalReport(_Model):
+    """One portal; ``reason`` says why it does not listen, while it is tried again."""
+
+    portal: str
+    listening: bool
+    reason: str | None = None
 
 
 class Report(_Model):
     """The daemon and all its volumes."""
 
     version: str
-    portals: list[str]
+    portals: list[PortalReport]
     volumes: list[VolumeReport]
+    discovery_chap: ChapMode
+    failed_discoveries: list[FailedLogins]
+    """Peers that did not know the secret of discovery."""
 
 
 class CreateRequest(_Model):
@@ -53,13 +89,18 @@ class CreateRequest(_Model):
     encrypted: bool = True
     block_size: Literal[512, 4096] | None = None
     target: str | None = None
-    chap: bool = True
+    chap: ChapMode = ChapMode.AUTO
+    shared: bool = False
+    read_only: bool = False
+    discard: bool = True
+    initiators: list[str] = []
+    networks: list[str] = []
     force: bool = False
     iter_time: int | None = None
 
 
 class CreateReply(_Model):
-    """The volume made; the CHAP secret is shown this once."""
+    """The volume made; the CHAP secrets are shown this once."""
 
     name: str
     target: str
@@ -67,11 +108,46 @@ class CreateReply(_Model):
     size: int
     block_size: int
     copies: bool
-    chap_user: str | None
-    chap_secret: Secret | None
+    chap: Chap | None
     unlocked: bool
     reason: str | None
     """Why it does not open, if it does not."""
+
+
+class SettingsRequest(_Model):
+    """What shall be otherwise; None: as it is.  Lists take the place of those before."""
+
+    chap: ChapMode | None = None
+    new_secrets: bool = False
+    shared: bool | None = None
+    read_only: bool | None = None
+    discard: bool | None = None
+    initiators: list[str] | None = None
+    networks: list[str] | None = None
+
+
+class SettingsReply(_Model):
+    """The settings from the next unlock on; ``chap`` only with secrets that were made now."""
+
+    name: str
+    settings: VolumeSettings
+    waits: bool
+    """True if the volume is unlocked, and with others than these."""
+    chap: Chap | None = None
+
+
+class DiscoveryRequest(_Model):
+    """What shall be otherwise about discovery; None: as it is."""
+
+    chap: ChapMode | None = None
+    new_secrets: bool = False
+
+
+class DiscoveryReply(_Model):
+    """How discovery is asked for; ``credentials`` only with secrets that were made now."""
+
+    chap: ChapMode
+    credentials: Chap | None = None
 
 
 class UnlockRequest(_Model):
@@ -80,14 +156,24 @@ class UnlockRequest(_Model):
     passphrase: Passphrase | None = None
 
 
+class Login(_Model):
+    """What to log in with; the secrets are in the file."""
+
+    user: str
+    mutual_user: str | None
+    secret_file: str
+
+
 class ConnectReply(_Model):
     """What an initiator has to be told."""
 
     name: str
     target: str
     portals: list[str]
-    chap_user: str | None
-    secret_file: str | None
+    login: Login | None
+    discovery: Login | None
+    shared: bool
+    read_only: bool
 
 
 class ErrorReply(_Model):

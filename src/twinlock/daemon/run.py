@@ -55,7 +55,9 @@ async def _serve(folders: Folders, portals: Sequence[Portal] | None) -> None:
             )
         )
         serving = asyncio.create_task(api.serve(sockets=[_api_socket(folders.api_socket)]))
-        log.info("serving on %s; SIGTERM or Ctrl-C stops", ", ".join((await supervisor.report()).portals))
+        report = await supervisor.report()
+        listening = ", ".join(each.portal for each in report.portals if each.listening)
+        log.info("serving on %s; SIGTERM or Ctrl-C stops", listening or "no portal yet")
         which = await asked
         api.should_exit = True
         if which == signal.SIGUSR1:

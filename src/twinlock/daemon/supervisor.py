@@ -4,37 +4,37 @@ import asyncio
 import fcntl
 import logging
 import os
-import socket
 from collections.abc import Sequence
 
 from pydantic import SecretBytes
 
 import twinlock
-from twinlock.daemon.config import ConfigurationFile, VolumeTable, check_name, check_target
-from twinlock.daemon.credentials import Credentials
+from twinlock.daemon.change import Changes
+from twinlock.daemon.config import ConfigurationFile
+from twinlock.daemon.creation import create_on_disk, plan
+from twinlock.daemon.credentials import DISCOVERY, Credentials
 from twinlock.daemon.folders import Folders
-from twinlock.daemon.models import ConnectReply, CreateReply, CreateRequest, Report
-from twinlock.daemon.volume import ManagedVolume
-from twinlock.daemon.worker_client import WorkerClient
-from twinlock.errors import (
-    AlreadyServing,
-    BadOption,
-    MemberNamedTwice,
-    NoSuchVolume,
-    NotServing,
-    PassphraseUnusable,
-    TargetNameInvalid,
-    TwinlockError,
-    VolumeExists,
+from twinlock.daemon.gate import Gate
+from twinlock.daemon.models import (
+    ChapMode,
+    ConnectReply,
+    CreateReply,
+    CreateRequest,
+    DiscoveryReply,
+    DiscoveryRequest,
+    Login,
+    PortalReport,
+    Report,
+    SettingsReply,
+    SettingsRequest,
 )
-from twinlock.iscsi.login import FirstRequest
-from twinlock.server.directory import DiscoveryDirectory
-from twinlock.server.listener import Listener
-from twinlock.server.messages import Create, Created, Login, VolumeSpec
+from twinlock.daemon.settings import VolumeTable
+from twinlock.daemon.volume import ManagedVolume, chap_mode
+from twinlock.daemon.worker_client import WorkerClient
+from twinlock.errors import AlreadyServing, NoSuchVolume, NotServing, TwinlockError
+from twinlock.server.messages import FailedLogins
 from twinlock.server.portal import Portal
-from twinlock.wire.iscsi_codes import LoginStatus
 
-MAX_MEMBERS = 2
 log = logging.getLogger(__name__)
 
 
@@ -47,10 +47,12 @@ class Supervisor:
         self._file = ConfigurationFile(folders.config_file)
         self._credentials = Credentials(folders.secrets)
         self._volumes: dict[str, ManagedVolume] = {}
-        self._listener = Listener(self)
+        self._gate = Gate(self._volumes)
+        self._changes = Changes(self._file, self._credentials)
+        self._discovery_chap = False
         self._serving = False
         self._stopping = False
-        self._creating = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._patience = 10.0
 
     # -- life -------------------------------------------------------------------------------------
@@ -67,29 +69,34 @@ class Supervisor:
             raise AlreadyServing(folder=self.folders.state) from error
         self._lock_file = descriptor
         self._patience = configuration.server.patience
+        self._discovery_chap = configuration.server.discovery_chap
         for table in configuration.volume:
             self._manage(table)
 
     def bind(self, portals: Sequence[Portal] | None = None) -> None:
-        """Take the portals (those of the configuration by default); raises PortalUnavailable."""
-        configured = [Portal.parse(text) for text in self._file.load().server.portals]
-        self._listener.bind(portals or configured)
+        """Take the portals (those of the configuration by default).
+
+        Raises PortalUnavailable if none can be had, ConfigurationInvalid if discovery lacks its secret.
+        """
+        configured = [Portal.parse_own(text) for text in self._file.load().server.portals]
+        self._apply_discovery()
+        self._gate.listener.bind(portals or configured)
 
     async def start(self) -> None:
         """Adopt the workers that live, unlock what needs no key, and accept initiators."""
         await self._adopt()
         for volume in self._volumes.values():
             volume.start_without_key()
-        self._listener.start()
+        self._gate.listener.start()
         self._serving = True
 
     async def stop(self) -> None:
         """Stop accepting, then close every volume in order, those being made included."""
         self._serving = False
         self._stopping = True
-        self._listener.close()
+        self._gate.listener.close()
         await self._close_all()
-        async with self._creating:  # one that is being made is closed as well
+        async with self._changing:  # one that is being made is closed as well
             await self._close_all()
 
     async def _close_all(self) -> None:
@@ -104,7 +111,7 @@ class Supervisor:
     def leave(self) -> None:
         """Stop accepting and let the workers serve on, for the next supervisor to adopt."""
         self._serving = False
-        self._listener.close()
+        self._gate.listener.close()
         for volume in self._volumes.values():
             volume.leave()
 
@@ -139,7 +146,15 @@ class Supervisor:
         """The daemon and all its volumes."""
         return Report(
             version=twinlock.__version__,
-            portals=[str(portal) for portal in self._listener.portals],
+            portals=[
+                PortalReport(portal=str(taken.portal), listening=taken.is_listening, reason=taken.reason)
+                for taken in self._gate.listener.sockets
+            ],
+            discovery_chap=self._discovery_mode(),
+            failed_discoveries=[
+                FailedLogins(address=each.address, count=each.count, last=each.last)
+                for each in self._gate.listener.throttle.counts()
+            ],
             volumes=await asyncio.gather(*(volume.report() for volume in self._volumes.values())),
         )
 
@@ -159,7 +174,7 @@ class Supervisor:
 
     async def create(self, request: CreateRequest) -> CreateReply:
         """Make a volume on disk, keep configuration and credentials, unlock it if this daemon serves."""
-        async with self._creating:  # one at a time: each sees the names and targets of those before
+        async with self._changing:  # one at a time: each sees the names and targets of those before
             self._refuse_if_stopping()
             return await self._create(request)
 
@@ -168,12 +183,17 @@ class Supervisor:
             raise NotServing(socket=self.folders.api_socket)
 
     async def _create(self, request: CreateRequest) -> CreateReply:
-        table = self._plan(request)
-        created = await self._create_on_disk(table, request)
+        # The file as it is now: it may have been edited since the start.
+        taken = (*self._file.load().volume, *(volume.configured for volume in self._volumes.values()))
+        table = plan(request, taken)
+        self._file.extended(table)  # whether it can be added is known before a disk is touched
+        created = await create_on_disk(self.folders, table, request)
         table = table.model_copy(
             update={"array": created.array, "block_size": None if table.encrypted else created.block_size}
         )
-        chap = self._credentials.make(table.name) if table.chap else None
+        self.folders.forget_reservations(table.name)
+        mutual = request.chap is ChapMode.MUTUAL
+        chap = self._credentials.make(table.name, mutual=mutual) if table.chap else None
         self._file.add(table)
         volume = self._manage(table)
         reason = await self._try_unlock(volume, request.passphrase) if self._serving else None
@@ -184,8 +204,7 @@ class Supervisor:
             size=created.size,
             block_size=created.block_size,
             copies=created.copies,
-            chap_user=chap.user if chap else None,
-            chap_secret=chap.secret if chap else None,
+            chap=chap,
             unlocked=volume.worker is not None,
             reason=reason,
         )
@@ -198,113 +217,57 @@ class Supervisor:
             return str(error)
         return None
 
+    async def change(self, name: str, request: SettingsRequest) -> SettingsReply:
+        """Change the settings of a volume; they count from its next unlock on."""
+        async with self._changing:
+            volume = self.find(name)
+            chap = self._changes.apply(volume, request)
+            in_force, following = volume.settings(), volume.next_settings()
+            return SettingsReply(
+                name=name,
+                settings=following,
+                waits=volume.is_in_use and (following != in_force or request.new_secrets),
+                chap=chap,
+            )
+
+    async def change_discovery(self, request: DiscoveryRequest) -> DiscoveryReply:
+        """Change how those who ask for targets prove who they are; this counts at once."""
+        async with self._changing:
+            mode, chap = self._changes.apply_to_discovery(self._discovery_mode(), request)
+            self._discovery_chap = mode is not ChapMode.NONE
+            self._apply_discovery()
+            return DiscoveryReply(chap=mode, credentials=chap)
+
+    def _discovery_mode(self) -> ChapMode:
+        return chap_mode(self._discovery_chap, mutual=self._credentials.mutual_user(DISCOVERY) is not None)
+
+    def _apply_discovery(self) -> None:
+        self._gate.require_for_discovery(self._credentials.load(DISCOVERY) if self._discovery_chap else None)
+
     def connect(self, name: str) -> ConnectReply:
         """What an initiator has to be told to use a volume."""
         table = self.find(name).table
         return ConnectReply(
             name=name,
             target=table.target_name,
-            portals=[str(portal) for portal in self._listener.portals],
-            chap_user=self._credentials.user(name) if table.chap else None,
-            secret_file=str(self._credentials.path(name)) if table.chap else None,
+            portals=[str(portal) for portal in self._gate.listener.portals] or self._waiting(),
+            login=self._login(name) if table.chap else None,
+            discovery=self._login(DISCOVERY) if self._discovery_chap else None,
+            shared=table.shared,
+            read_only=table.read_only,
         )
 
-    def _plan(self, request: CreateRequest) -> VolumeTable:
-        """The configuration of a volume to be made; raises for what cannot be, before any disk is touched."""
-        check_name(request.name)
-        configured = self._file.load().volume  # as it is now: it may have been edited since the start
-        if request.name in {*self._volumes, *(volume.name for volume in configured)}:
-            raise VolumeExists(name=request.name)
-        if request.target is not None:
-            check_target(request.target)
-        if not 1 <= len(request.members) <= MAX_MEMBERS:
-            raise BadOption(option="MEMBER", reason=f"name one or two members, not {len(request.members)}")
-        twice = next((path for path in request.members if request.members.count(path) > 1), None)
-        if twice is not None:
-            raise MemberNamedTwice(path=twice, other=twice)
-        _check_passphrase(request)
-        table = VolumeTable(
-            name=request.name,
-            members=tuple(request.members),
-            target=request.target,
-            chap=request.chap,
-            encrypted=request.encrypted,
-        )
-        in_use = (*configured, *(volume.table for volume in self._volumes.values()))
-        if any(volume.target_name == table.target_name for volume in in_use):
-            raise TargetNameInvalid(name=table.target_name, reason="another volume has it")
-        self._file.extended(table)  # whether it can be added is known before a disk is touched
-        return table
+    def _waiting(self) -> list[str]:
+        return [str(waiting.portal) for waiting in self._gate.listener.sockets]
 
-    async def _create_on_disk(self, table: VolumeTable, request: CreateRequest) -> Created:
-        """In a worker of its own, so that the new volume key never enters this process."""
-        job = f"{table.name}.create"
-        path = self.folders.workers / job
-        worker = await WorkerClient.start(
-            table.name, path, self.folders.log_file(table.name), lambda _worker: None
+    def _login(self, name: str) -> Login:
+        return Login(
+            user=self._credentials.user(name) or name.strip("_"),
+            mutual_user=self._credentials.mutual_user(name),
+            secret_file=str(self._credentials.path(name)),
         )
-        try:
-            return await worker.ask(
-                Create(
-                    spec=_bare_spec(table, request.block_size),
-                    size=request.size,
-                    force=request.force,
-                    passphrase=request.passphrase,
-                    iter_time=request.iter_time,
-                    custom_target=request.target is not None,
-                    derivation_lock=str(self.folders.derivation_lock),
-                ),
-                Created,
-            )
-        finally:
-            worker.leave()
-            path.unlink(missing_ok=True)
 
     def _manage(self, table: VolumeTable) -> ManagedVolume:
         volume = ManagedVolume(table, self.folders, self._credentials, self._patience)
         self._volumes[table.name] = volume
         return volume
-
-    # -- what the listener asks -------------------------------------------------------------------
-
-    def directory(self, portal: str) -> DiscoveryDirectory:
-        """Every configured target, for discovery."""
-        return DiscoveryDirectory(
-            lambda: [volume.table.target_name for volume in self._volumes.values()], portal
-        )
-
-    async def route(
-        self, request: FirstRequest, client: socket.socket, first: bytes, peer: str
-    ) -> LoginStatus | None:
-        """Hand a login to the worker of its volume; else the status to refuse with."""
-        if request.initiator_name is None or request.target_name is None:
-            return LoginStatus.MISSING_PARAMETER
-        wanted = request.target_name.lower()
-        volume = next((v for v in self._volumes.values() if v.table.target_name == wanted), None)
-        if volume is None:
-            return LoginStatus.TARGET_NOT_FOUND
-        if volume.worker is None:
-            return LoginStatus.SERVICE_UNAVAILABLE
-        try:
-            await volume.worker.tell(Login(first=first, peer=peer), client.fileno())
-        except TwinlockError as error:
-            log.warning("login of %s not handed over: %s", peer, error)
-            return LoginStatus.SERVICE_UNAVAILABLE
-        return None
-
-
-def _bare_spec(table: VolumeTable, block_size: int | None) -> VolumeSpec:
-    return VolumeSpec(
-        name=table.name,
-        members=table.members,
-        encrypted=table.encrypted,
-        block_size=block_size,
-        target=table.target_name,
-    )
-
-
-def _check_passphrase(request: CreateRequest) -> None:
-    if request.encrypted and request.passphrase is None:
-        raise PassphraseUnusable(reason="none was given")
-    if not request.encrypted and request.passphrase is not None:
-        raise BadOption(option="--no-encryption", reason="a volume without encryption has no passphrase")

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from pydantic import SecretBytes
 
-from twinlock.daemon.config import VolumeTable
 from twinlock.daemon.credentials import Credentials
 from twinlock.daemon.folders import Folders
-from twinlock.daemon.models import VolumeReport, VolumeState
+from twinlock.daemon.models import ChapMode, VolumeReport, VolumeSettings, VolumeState
+from twinlock.daemon.settings import VolumeTable
 from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import PassphraseUnusable, TwinlockError, WorkerFailed
 from twinlock.server.messages import Open, VolumeSpec, VolumeStatus
 
 BACK_OFF = (1, 2, 5, 10, 30, 60)
 """Seconds between attempts to start a volume that needs no key; the last one repeats."""
+
+_SETTINGS = ("shared", "read_only", "discard", "initiators", "networks")
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,10 @@ class ManagedVolume:
     def __init__(
         self, table: VolumeTable, folders: Folders, credentials: Credentials, patience: float
     ) -> None:
-        self.table = table
+        self.configured = table
+        """What counts from the next unlock on."""
+        self._opened_with = table
+        self._opened_chap = ChapMode.NONE
         self._patience = patience
         self.worker: WorkerClient | None = None
         self._folders = folders
@@ -37,6 +42,16 @@ class ManagedVolume:
         self._wanted = False
         self._reason: str | None = None
         self._restarting: asyncio.Task[None] | None = None
+
+    @property
+    def table(self) -> VolumeTable:
+        """The settings in force: while the volume is open, those it was opened with."""
+        return self._opened_with if self.is_in_use else self.configured
+
+    @property
+    def is_in_use(self) -> bool:
+        """True while it is unlocked, or about to be."""
+        return self.worker is not None or self._unlocking
 
     @property
     def state(self) -> VolumeState:
@@ -54,6 +69,7 @@ class ManagedVolume:
                 return
             if self.table.encrypted and passphrase is None:
                 raise PassphraseUnusable(reason="none was given")
+            self._opened_with, self._opened_chap = self.configured, self._configured_chap()
             self._wanted = self._unlocking = True
             try:
                 self.worker = await self._open(passphrase)
@@ -90,6 +106,13 @@ class ManagedVolume:
         self.worker = await WorkerClient.adopt(self.table.name, self._socket, self._log_file, self._ended)
         if self.worker is not None:
             log.info("adopted worker %d of volume %s", self.worker.pid, self.table.name)
+            self._note_how_opened(await self.worker.status())
+
+    def _note_how_opened(self, status: VolumeStatus) -> None:
+        """As an earlier supervisor opened it: the file may have changed since."""
+        self._opened_chap = chap_mode(status.chap, mutual=status.mutual_chap)
+        told = {key: getattr(status, key) for key in ("chap", *_SETTINGS)}
+        self._opened_with = self.configured.model_copy(update=told)
 
     def leave(self) -> None:
         """Let the worker serve on without a supervisor."""
@@ -104,18 +127,34 @@ class ManagedVolume:
 
     async def report(self) -> VolumeReport:
         """How the volume is."""
+        status = await self._worker_status()
+        table, settings, following = self.table, self.settings(), self.next_settings()
         return VolumeReport(
-            name=self.table.name,
+            name=table.name,
             state=self.state,
-            target=self.table.target_name,
-            encrypted=self.table.encrypted,
-            chap_user=self._credentials.user(self.table.name) if self.table.chap else None,
-            members=list(self.table.members),
+            target=table.target_name,
+            encrypted=table.encrypted,
+            chap_user=self._credentials.user(table.name) if table.chap else None,
+            members=list(table.members),
+            settings=settings,
+            next_settings=None if following == settings else following,
             reason=self._reason,
-            open=await self._worker_status(),
+            open=status,
         )
 
+    def settings(self) -> VolumeSettings:
+        """What is in force of what can be changed."""
+        return _settings(self._opened_with, self._opened_chap) if self.is_in_use else self.next_settings()
+
+    def next_settings(self) -> VolumeSettings:
+        """What counts from the next unlock on."""
+        return _settings(self.configured, self._configured_chap())
+
     # -- inside -----------------------------------------------------------------------------------
+
+    def _configured_chap(self) -> ChapMode:
+        mutual = self._credentials.mutual_user(self.configured.name) is not None
+        return chap_mode(self.configured.chap, mutual=mutual)
 
     @property
     def _socket(self) -> Path:
@@ -156,6 +195,12 @@ class ManagedVolume:
             target=self.table.target_name,
             chap=self._credentials.load(self.table.name) if self.table.chap else None,
             patience=self._patience,
+            shared=self.table.shared,
+            read_only=self.table.read_only,
+            discard=self.table.discard,
+            initiators=self.table.initiators,
+            networks=self.table.networks,
+            reservations=str(self._folders.reservations_file(self.table.name)),
         )
 
     def _ended(self, worker: WorkerClient) -> None:
@@ -187,3 +232,19 @@ class ManagedVolume:
                 await asyncio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
         finally:
             self._restarting = None
+
+
+def chap_mode(chap: bool, *, mutual: bool) -> ChapMode:
+    """How an initiator proves who it is, in one word."""
+    return (ChapMode.MUTUAL if mutual else ChapMode.AUTO) if chap else ChapMode.NONE
+
+
+def _settings(table: VolumeTable, chap: ChapMode) -> VolumeSettings:
+    return VolumeSettings(
+        chap=chap,
+        shared=table.shared,
+        read_only=table.read_only,
+        discard=table.discard,
+        initiators=list(table.initiators),
+        networks=list(table.networks),
+    )

@@ -291,11 +291,12 @@ def _spawn(listening: socket.socket, log_file: Path) -> subprocess.Popen[bytes]:
 
 
 def _lives(pid: int) -> bool:
+    """A zombie does not: all it had is closed, and only its parent has not asked for it yet."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
         return False
-    return True
+    return state not in "ZX"
 
 
 def _is_worker(pid: int) -> bool:

@@ -1,20 +1,21 @@
 """CHAP, one-way and mutual (RFC 7143 section 12.1.3, RFC 1994; algorithms of RFC 7143 and IANA's registry).
 
-The exchange has two steps, and the table ``_STEPS`` says what each takes: the
-initiator names algorithms and is challenged; it answers, perhaps with a
-challenge of its own, and is answered.
+The exchange has two steps, of which ``CHAP`` is the table: the initiator names
+algorithms and is challenged; it answers, perhaps with a challenge of its own, and is
+answered.  Whatever else it sends is the end.
 """
 
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum
 from typing import Any
 
 from twinlock.errors import ChapSecretUnusable
 from twinlock.iscsi import limits
 from twinlock.iscsi.errors import LoginRefused
+from twinlock.iscsi.machine import StateMachine
 from twinlock.wire.iscsi_codes import LoginStatus
 from twinlock.wire.iscsi_text import build_binary, parse_binary, parse_number
 
@@ -92,10 +93,23 @@ ALGORITHMS = (
 """Strongest first: this order decides, not the initiator's."""
 
 
-class _Step(Enum):
-    ALGORITHM = auto()
-    RESPONSE = auto()
-    DONE = auto()
+class ChapState(StrEnum):
+    """What is expected of the initiator."""
+
+    ALGORITHMS = "algorithms wanted"
+    PROOF = "proof wanted"
+    DONE = "authenticated"
+    FAILED = "failed"
+
+
+class ChapKeys(StrEnum):
+    """Which of CHAP's keys a request holds."""
+
+    NONE = "no CHAP keys"
+    ALGORITHMS = "CHAP_A"
+    PROOF = "CHAP_N, CHAP_R"
+    PROOF_AND_CHALLENGE = "CHAP_N, CHAP_R, CHAP_I or CHAP_C"
+    OTHER = "other CHAP keys"
 
 
 Keys = Mapping[str, str]
@@ -105,9 +119,9 @@ class ChapExchange:
     """The target's side of one authentication.  ``done`` only once the initiator has proved itself."""
 
     def __init__(self, policy: ChapPolicy, random_bytes: Callable[[int], bytes]) -> None:
+        self.state = CHAP.start
         self._policy = policy
         self._random_bytes = random_bytes
-        self._step = _Step.ALGORITHM
         self._algorithm = ALGORITHMS[0]
         self._identifier = 0
         self._challenge = b""
@@ -115,21 +129,24 @@ class ChapExchange:
     @property
     def done(self) -> bool:
         """The initiator knows the secret."""
-        return self._step is _Step.DONE
+        return self.state is ChapState.DONE
 
     def answer(self, keys: Keys) -> dict[str, str]:
         """The next step; raises :class:`LoginRefused` whatever is wrong, and never says what."""
-        if not keys:
-            return {}
-        needed, allowed, act, following = _STEPS[self._step]
-        if not needed <= keys.keys() <= needed | allowed:
-            raise LoginRefused(LoginStatus.INITIATOR_ERROR, "CHAP keys out of order")
+        following, act = CHAP.steps[self.state, _kind(keys)]
+        self.state = ChapState.FAILED  # unless all goes well
         try:
             answers = act(self, keys)
         except ValueError as error:
             raise _failure("a CHAP value that is malformed") from error
-        self._step = following
+        self.state = following
         return answers
+
+    def _answer_nothing(self, _keys: Keys) -> dict[str, str]:
+        return {}
+
+    def _refuse(self, _keys: Keys) -> dict[str, str]:
+        raise LoginRefused(LoginStatus.INITIATOR_ERROR, "CHAP keys out of order")
 
     def _send_challenge(self, keys: Keys) -> dict[str, str]:
         offered = {parse_number(item) for item in keys["CHAP_A"].split(",")}
@@ -146,6 +163,7 @@ class ChapExchange:
         }
 
     def _verify(self, keys: Keys) -> dict[str, str]:
+        """See whether the initiator knows the secret."""
         policy = self._policy
         expected = self._algorithm.response(self._identifier, policy.secret, self._challenge)
         # Both are compared in any case: the time taken does not tell a wrong name from a wrong secret.
@@ -153,10 +171,11 @@ class ChapExchange:
         proved = hmac.compare_digest(parse_binary(keys["CHAP_R"], limit=limits.CHAP_CHALLENGE), expected)
         if not (named and proved):
             raise _failure("wrong CHAP user or secret")
-        return self._prove(keys) if "CHAP_I" in keys or "CHAP_C" in keys else {}
+        return {}
 
-    def _prove(self, keys: Keys) -> dict[str, str]:
-        """Answer the initiator's challenge."""
+    def _verify_and_prove(self, keys: Keys) -> dict[str, str]:
+        """The same, and then answer the initiator's own challenge."""
+        self._verify(keys)
         secret, user = self._policy.mutual_secret, self._policy.mutual_user
         if secret is None or user is None:
             raise _failure("the initiator asks for mutual CHAP, which is not set up")
@@ -177,12 +196,33 @@ def _failure(reason: str) -> LoginRefused:
 
 
 _Act = Callable[[ChapExchange, Keys], dict[str, str]]
-_NONE: frozenset[str] = frozenset()
-_PROOF, _COUNTER_CHALLENGE = frozenset({"CHAP_N", "CHAP_R"}), frozenset({"CHAP_I", "CHAP_C"})
+_PROOF, _CHALLENGE = frozenset({"CHAP_N", "CHAP_R"}), frozenset({"CHAP_I", "CHAP_C"})
 
-# For each step: the keys it needs, those it may have, what it does, and the step it leads to.
-_STEPS: dict[_Step, tuple[frozenset[str], frozenset[str], _Act, _Step]] = {
-    _Step.ALGORITHM: (frozenset({"CHAP_A"}), _NONE, ChapExchange._send_challenge, _Step.RESPONSE),
-    _Step.RESPONSE: (_PROOF, _COUNTER_CHALLENGE, ChapExchange._verify, _Step.DONE),
-    _Step.DONE: (_NONE, _NONE, lambda _exchange, _keys: {}, _Step.DONE),
-}
+
+def _kind(keys: Keys) -> ChapKeys:
+    names = keys.keys()
+    if not names:
+        return ChapKeys.NONE
+    if names == {"CHAP_A"}:
+        return ChapKeys.ALGORITHMS
+    if names == _PROOF:
+        return ChapKeys.PROOF
+    return ChapKeys.PROOF_AND_CHALLENGE if _PROOF < names <= _PROOF | _CHALLENGE else ChapKeys.OTHER
+
+
+CHAP: StateMachine[ChapState, ChapKeys, _Act] = StateMachine(
+    "CHAP",
+    "RFC 7143 section 12.1.3",
+    states=ChapState,
+    events=ChapKeys,
+    arrows={
+        (ChapState.ALGORITHMS, ChapKeys.NONE): (ChapState.ALGORITHMS, ChapExchange._answer_nothing),
+        (ChapState.ALGORITHMS, ChapKeys.ALGORITHMS): (ChapState.PROOF, ChapExchange._send_challenge),
+        (ChapState.PROOF, ChapKeys.NONE): (ChapState.PROOF, ChapExchange._answer_nothing),
+        (ChapState.PROOF, ChapKeys.PROOF): (ChapState.DONE, ChapExchange._verify),
+        (ChapState.PROOF, ChapKeys.PROOF_AND_CHALLENGE): (ChapState.DONE, ChapExchange._verify_and_prove),
+        (ChapState.DONE, ChapKeys.NONE): (ChapState.DONE, ChapExchange._answer_nothing),
+    },
+    otherwise=(ChapState.FAILED, ChapExchange._refuse),
+    final=(ChapState.DONE, ChapState.FAILED),
+)

@@ -11,9 +11,11 @@ from itertools import chain
 from twinlock.errors import ProtocolError
 from twinlock.iscsi import limits
 from twinlock.iscsi.framing import Pdu
-from twinlock.iscsi.sequence import CommandWindow, Place
+from twinlock.iscsi.sequence import CommandWindow, Place, distance
 from twinlock.wire.iscsi_requests import ScsiCommand
 from twinlock.wire.structure import Structure
+
+_IN_TURN = Place.IN_TURN
 
 
 class CommandOrder:
@@ -27,12 +29,12 @@ class CommandOrder:
     def arrive(self, pdu: Pdu, cmd_sn: int) -> Iterable[Pdu]:
         """The PDUs whose turn it is now that this one has come; the window moves with each that is taken."""
         place = self._window.place(cmd_sn)
+        if place is _IN_TURN:
+            self._window.admit()
+            return chain((pdu,), self.due()) if self._early else (pdu,)
         if place is Place.EARLY and cmd_sn not in self._early:
             self._early[cmd_sn] = []
             self._keep(pdu, cmd_sn)
-        elif place is Place.IN_TURN:
-            self._window.admit()
-            return chain((pdu,), self.due()) if self._early else (pdu,)
         return ()
 
     def due(self) -> Iterator[Pdu]:
@@ -56,12 +58,16 @@ class CommandOrder:
             raise ProtocolError("too much data ahead of a command that is missing")
         self._early[cmd_sn].append(pdu)
 
-    def consider_received(self, cmd_sn: int) -> bool:
-        """Let a command to be aborted count as come (section 11.6.1); False if it is outside the window."""
-        place = self._window.place(cmd_sn)
-        if place is not Place.OUTSIDE:
-            self._empty(cmd_sn)
-        return place is not Place.OUTSIDE
+    def consider_received(self, cmd_sn: int, *, before: int) -> bool:
+        """Let a command to be aborted count as come; False if it cannot come any more.
+
+        It can if its number lies in the window, and ``before`` that of the abort (section 11.6.1).
+        """
+        older = 0 < distance(cmd_sn, before) <= limits.COMMAND_WINDOW
+        if not older or self._window.place(cmd_sn) is Place.OUTSIDE:
+            return False
+        self._empty(cmd_sn)
+        return True
 
     def drop_commands(self, lun: bytes | None) -> None:
         """Drop the kept SCSI commands for ``lun`` (None: for any); their numbers count as come."""

@@ -1,6 +1,6 @@
 """SCSI commands: from the PDU to the owner with all their data, and from the owner's result to the wire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twinlock.iscsi.command_order import CommandOrder
 from twinlock.iscsi.events import CommandReceived, Event
@@ -9,12 +9,15 @@ from twinlock.iscsi.gathering import Gathering
 from twinlock.iscsi.negotiation import Negotiation
 from twinlock.iscsi.outbox import Outbox
 from twinlock.iscsi.results import Completion, send_reject, send_result
-from twinlock.iscsi.task import Task
+from twinlock.iscsi.task import Task, TaskAction, TaskEvent, TaskState
+from twinlock.iscsi.task_order import TaskOrder
 from twinlock.iscsi.task_set import TaskSet
 from twinlock.iscsi.write_fault import CHECK_CONDITION, GatheringFailed, WriteFault
 from twinlock.wire.iscsi_codes import RESERVED_TAG, RejectReason, TaskAttribute
 from twinlock.wire.iscsi_requests import DataOut, ScsiCommand
 
+_READY, _COMPLETED = TaskEvent.READY, TaskEvent.COMPLETED
+_DELIVER, _ANSWER = TaskAction.DELIVER, TaskAction.ANSWER
 _ATTRIBUTES = {int(attribute): attribute for attribute in TaskAttribute}
 
 
@@ -34,6 +37,7 @@ class Commands:
         self._negotiation = negotiation
         self._emit = emit
         self._tasks = TaskSet(outbox.window)
+        self._task_order = TaskOrder()
         self._gathering = Gathering(outbox, negotiation, take_tag)
 
     # -- from the initiator -----------------------------------------------------------------------
@@ -55,9 +59,10 @@ class Commands:
             expected_length=header.expected_data_transfer_length if header.read or header.write else 0,
         )
         self._tasks.start(task)
+        self._task_order.start(task)
         try:
             if self._gathering.begin(task, pdu.data, final=header.final):
-                self._emit(CommandReceived(task))
+                self._deliver(task)
         except GatheringFailed as failure:
             self._fail(task, failure.fault)
 
@@ -78,37 +83,56 @@ class Commands:
         if self._order.keep_data(pdu, header.initiator_task_tag):
             return
         try:
-            task = self._gathering.receive(header, pdu.data)
+            task = self._gathering.receive(header, pdu.data, intact=pdu.intact)
         except GatheringFailed as failure:
             failed = self._gathering.task(header.initiator_task_tag)
             assert failed is not None
             self._fail(failed, failure.fault)
         else:
             if task is not None:
-                self._emit(CommandReceived(task))
+                self._deliver(task)
+
+    def _deliver(self, task: Task) -> None:
+        """Hand a task with all its data to the owner, as soon as the order of tasks allows it."""
+        event = _READY if self._task_order.may_start(task) else TaskEvent.BLOCKED
+        if task.happens(event) is _DELIVER:
+            self._emit(CommandReceived(task))
 
     # -- from the owner ---------------------------------------------------------------------------
 
     def complete(self, task: Task, completion: Completion) -> None:
-        """End a task; one that was aborted ends in silence.  Raises ValueError if it had ended before."""
-        self._tasks.finish(task)
-        if not task.aborted:
-            send_result(self._outbox, self._negotiation.parameters, task, completion)
-        self._gathering.release(task)
+        """End a delivered task, in silence if it was aborted.  Raises ValueError if it had ended before."""
+        self._end(task, _COMPLETED, completion)
 
     def _fail(self, task: Task, fault: WriteFault) -> None:
         """End a task whose data went wrong; data still under way for it will be passed over."""
-        self.complete(task, Completion(CHECK_CONDITION, wanted=task.expected_length, sense=fault.sense))
+        completion = Completion(CHECK_CONDITION, wanted=task.expected_length, sense=fault.sense)
+        self._end(task, TaskEvent.FAULTY, completion)
+
+    def _end(self, task: Task, event: TaskEvent, completion: Completion) -> None:
+        action = task.happens(event)
+        self._tasks.finish(task)
+        if action is _ANSWER:
+            send_result(self._outbox, self._negotiation.parameters, task, completion)
+        self._release((task,))
+
+    def _release(self, tasks: Sequence[Task]) -> None:
+        """Let those go on that wait for the memory of these tasks, or for their end."""
+        for task in tasks:
+            self._gathering.release(task)
+        for task in self._task_order.finish(tasks):
+            task.happens(_READY)
+            self._emit(CommandReceived(task))
 
     # -- from task management ---------------------------------------------------------------------
 
     def abort(self, affected: Callable[[Task], bool]) -> tuple[tuple[Task, ...], int]:
         """Abort the affected tasks: those delivered, which the owner still completes, and how many in all."""
-        aborted = self._tasks.abort(affected)
-        delivered = []
-        for task in aborted:
-            if self._gathering.is_gathering(task):
-                self.complete(task, Completion(CHECK_CONDITION, wanted=0))
-            else:
-                delivered.append(task)
-        return tuple(delivered), len(aborted)
+        aborted = self._tasks.remove(affected)
+        if aborted:
+            self._outbox.withdraw(set(aborted).__contains__)
+        forgotten = [task for task in aborted if task.happens(TaskEvent.ABORTED) is TaskAction.FORGET]
+        for task in forgotten:
+            self._tasks.finish(task)
+        self._release(forgotten)
+        return tuple(task for task in aborted if task.state is TaskState.ABORTED), len(aborted)

@@ -1,20 +1,28 @@
 """What the protocol layer asks its owner: which targets there are, and who may use them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from twinlock.iscsi.chap import ChapPolicy
 
 
+def everyone(_initiator_name: str) -> bool:
+    """Permits every initiator."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class TargetEntry:
-    """One target.  ``available`` is False while it cannot be logged in to (a locked volume)."""
+    """One target."""
 
     name: str
     alias: str = ""
     authentication: ChapPolicy | None = None
     available: bool = True
+    """False while it cannot be logged in to (a locked volume)."""
+    permits: Callable[[str], bool] = everyone
+    """Whether an initiator of this name may log in; asked once it has proved what it has to prove."""
 
 
 class TargetDirectory(Protocol):

@@ -41,7 +41,7 @@ class TaskManagementRequested:
     """A task management function, to be answered by ``finish_task_management``.
 
     ``tasks`` are those among the delivered ones that it aborted; the answer comes once none of them can have
-    an effect any more.  Tasks whose data were still being gathered are gone already.
+    an effect any more.  Tasks that were not delivered yet are gone already.
     """
 
     function: TaskManagementFunction

@@ -6,14 +6,15 @@ which is no larger than the limit that holds at that moment.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from typing_extensions import Buffer
 
 from twinlock.errors import ProtocolError
+from twinlock.iscsi.digest import DIGEST_SIZE, NO_DIGESTS, digest
 from twinlock.units import round_up
 from twinlock.wire.iscsi_codes import AhsType
-from twinlock.wire.iscsi_requests import BHS_SIZE, REQUESTS, AdditionalHeader, BasicHeader
+from twinlock.wire.iscsi_requests import BHS_SIZE, REQUESTS, AdditionalHeader, BasicHeader, HeaderStart
 from twinlock.wire.structure import Structure
 
 _WORD = 4
@@ -22,14 +23,15 @@ PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _NO_DATA = memoryview(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Pdu:
+class Pdu(NamedTuple):
     """One PDU: its parsed header (:class:`BasicHeader` if the opcode is unknown) and where its parts lie."""
 
     header: Structure
     packet: memoryview
     ahs_length: int
     data: memoryview
+    intact: bool = True
+    """False if the data digest is wrong."""
 
     @property
     def basic_header(self) -> memoryview:
@@ -58,45 +60,74 @@ class Pdu:
 
 
 class PduReader:
-    """Cuts a stream into PDUs.  ``data_segment_limit`` (bytes) may be changed between two of them."""
+    """Cuts a stream into PDUs.
+
+    ``data_segment_limit`` (bytes) and ``digests`` may be changed between two of them.
+    """
 
     def __init__(self, *, data_segment_limit: int) -> None:
         self.data_segment_limit = data_segment_limit
+        self.digests = NO_DIGESTS
         self._partial: _Partial | None = None
 
     def feed(self, data: Buffer) -> Iterator[Pdu]:
-        """The PDUs that ``data`` completes; raises :class:`ProtocolError` for one beyond the limit.
+        """The PDUs that ``data`` completes.
 
-        PDUs keep views of ``data``, so the caller must not change it afterwards.
+        Raises :class:`ProtocolError` for one beyond the limit, and for a header digest that is wrong: then
+        nobody knows where the next PDU begins.  PDUs keep views of ``data``, so it must not be changed.
         """
         view = memoryview(data)
         while len(view):
             if self._partial is None and len(view) >= BHS_SIZE:
-                basic = BasicHeader.parse(view)
-                size = self._size(basic)
+                start = HeaderStart.parse(view)
+                size = self._needed(start, view)
                 if size <= len(view):
-                    yield _pdu(basic, view[:size])
+                    yield self._pdu(start, view[:size])
                     view = view[size:]
                     continue
             view, packet = self._gather(view)
             if packet is not None:
-                yield _pdu(BasicHeader.parse(packet), packet)
+                yield self._pdu(HeaderStart.parse(packet), packet)
 
     def _gather(self, view: memoryview) -> tuple[memoryview, memoryview | None]:
         """Add to the PDU that is not all there; the rest of ``view``, and the PDU once it is complete."""
         partial = self._partial = self._partial or _Partial(BHS_SIZE)
         view = partial.fill(view)
-        if partial.complete and partial.size == BHS_SIZE:
-            partial.grow(self._size(BasicHeader.parse(partial.buffer)))
-        if not partial.complete:
-            return view, None
-        self._partial = None
-        return view, memoryview(partial.buffer)
+        if partial.complete:
+            whole = memoryview(partial.buffer)
+            needed = self._needed(HeaderStart.parse(whole), whole)
+            if needed == partial.size:
+                self._partial = None
+                return view, whole
+            whole.release()
+            partial.grow(needed)
+        return view, None
 
-    def _size(self, header: BasicHeader) -> int:
-        if header.data_segment_length > self.data_segment_limit:
-            raise ProtocolError(f"a data segment of {header.data_segment_length} bytes")
-        return BHS_SIZE + _WORD * header.total_ahs_length + round_up(header.data_segment_length, _WORD)
+    def _needed(self, start: HeaderStart, view: memoryview) -> int:
+        """Bytes of the PDU that begins ``view``; of its header alone until that is there to be checked."""
+        size = BHS_SIZE + _WORD * start.total_ahs_length
+        if self.digests.header:
+            if len(view) < size + DIGEST_SIZE:
+                return size + DIGEST_SIZE
+            if digest(view[:size]) != view[size : size + DIGEST_SIZE]:
+                raise ProtocolError("a header digest that is wrong")
+            size += DIGEST_SIZE
+        length = start.data_segment_length
+        if length > self.data_segment_limit:
+            raise ProtocolError(f"a data segment of {length} bytes")
+        return size + round_up(length, _WORD) + (DIGEST_SIZE if length and self.digests.data else 0)
+
+    def _pdu(self, start: HeaderStart, packet: memoryview) -> Pdu:
+        header = REQUESTS.get(start.opcode, BasicHeader).parse(packet)
+        ahs_length = _WORD * start.total_ahs_length
+        length = start.data_segment_length
+        if not length:
+            return Pdu(header, packet, ahs_length, _NO_DATA)
+        at = BHS_SIZE + ahs_length + (DIGEST_SIZE if self.digests.header else 0)
+        return Pdu(header, packet, ahs_length, packet[at : at + length], self._is_intact(packet, at))
+
+    def _is_intact(self, packet: memoryview, at: int) -> bool:
+        return not self.digests.data or digest(packet[at:-DIGEST_SIZE]) == packet[-DIGEST_SIZE:]
 
 
 class _Partial:
@@ -124,11 +155,3 @@ class _Partial:
     def grow(self, size: int) -> None:
         self.buffer.extend(bytes(size - self.size))
         self.size = size
-
-
-def _pdu(basic: BasicHeader, packet: memoryview) -> Pdu:
-    header = REQUESTS.get(basic.opcode, BasicHeader).parse(packet)
-    ahs_length = _WORD * basic.total_ahs_length
-    start = BHS_SIZE + ahs_length
-    length = basic.data_segment_length
-    return Pdu(header, packet, ahs_length, packet[start : start + length] if length else _NO_DATA)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from twinlock.errors import ProtocolError
 from twinlock.iscsi.command_order import CommandOrder
 from twinlock.iscsi.commands import Commands
 from twinlock.iscsi.directory import TargetDirectory
 from twinlock.iscsi.events import Event, LoggedOut, PingAnswered
 from twinlock.iscsi.framing import Pdu
 from twinlock.iscsi.negotiation import Negotiation
-from twinlock.iscsi.outbox import Outbox
+from twinlock.iscsi.outbox import Outbox, StatSN
 from twinlock.iscsi.results import send_reject
 from twinlock.iscsi.sequence import TransferTags
 from twinlock.iscsi.session import SessionInfo, SessionType
@@ -58,6 +59,7 @@ class FullFeature:
         self._emit = emit
         self._tags = TransferTags()
         self._ping_tag = RESERVED_TAG
+        self._logged_out = False
         self._routes = _ROUTES[session.session_type]
         self._order = CommandOrder(outbox.window)
         self._text = TextExchange(outbox, negotiation, session, directory, self._tags.take)
@@ -68,13 +70,28 @@ class FullFeature:
         """Take one PDU; raises ProtocolError or Malformed if the connection cannot go on."""
         header: Any = pdu.header
         route = self._routes.get(type(header), _NO_ROUTE)
+        if not pdu.intact and not self._bear_damage(route, header, pdu):
+            return
         if route.numbered and not header.immediate:
             self._route(self._order.arrive(pdu, header.cmd_sn))
         else:
             route.handler(self, header, pdu)
 
+    def _bear_damage(self, route: "_Route", header: Any, pdu: Pdu) -> bool:
+        """Reject a PDU whose data digest is wrong (section 7.8); True if its header still counts.
+
+        That of a Data-Out does.  What else uses up a CmdSN would leave a gap that at error recovery level 0
+        nobody is bound to close, so all commands after it would hang: then the session ends.
+        """
+        send_reject(self._outbox, pdu, RejectReason.DATA_DIGEST_ERROR)
+        if route.numbered and not header.immediate:
+            raise ProtocolError("a numbered PDU whose data digest is wrong")
+        return isinstance(header, DataOut) and route is not _NO_ROUTE
+
     def _route(self, due: Iterable[Pdu]) -> None:
         for pdu in due:
+            if self._logged_out:
+                break
             self._routes.get(type(pdu.header), _NO_ROUTE).handler(self, pdu.header, pdu)
 
     # -- handlers ---------------------------------------------------------------------------------
@@ -105,7 +122,7 @@ class FullFeature:
             self._emit(PingAnswered())
         if header.initiator_task_tag != RESERVED_TAG:
             echo = pdu.data[: self._negotiation.parameters.initiator_data_segment]
-            self._outbox.put_status(NopIn, echo, lun=header.lun, initiator_task_tag=header.initiator_task_tag)
+            self._outbox.put(NopIn, echo, lun=header.lun, initiator_task_tag=header.initiator_task_tag)
 
     def _log_out(self, header: LogoutRequest, _pdu: Pdu) -> None:
         response = LogoutResponseCode.SUCCESS
@@ -113,10 +130,11 @@ class FullFeature:
             response = LogoutResponseCode.RECOVERY_NOT_SUPPORTED
         elif header.reason == LogoutReason.CLOSE_CONNECTION and header.cid != self._session.cid:
             response = LogoutResponseCode.CID_NOT_FOUND
-        self._outbox.put_status(
-            LogoutResponse, response=response, initiator_task_tag=header.initiator_task_tag
-        )
-        if response is LogoutResponseCode.SUCCESS:
+        done = response is LogoutResponseCode.SUCCESS
+        put = self._outbox.put_last if done else self._outbox.put
+        put(LogoutResponse, response=response, initiator_task_tag=header.initiator_task_tag)
+        if done:
+            self._logged_out = True
             self._emit(LoggedOut(_LOGOUT_REASONS.get(header.reason, LogoutReason.CLOSE_SESSION)))
 
     def _reject(self, header: Structure, pdu: Pdu) -> None:
@@ -127,11 +145,27 @@ class FullFeature:
     def ping(self) -> None:
         """Send a NOP-In that must be answered (section 11.19)."""
         self._ping_tag = self._tags.take()
-        self._outbox.put(NopIn, target_transfer_tag=self._ping_tag)
+        self._outbox.put(NopIn, stat_sn=StatSN.SHOWN, target_transfer_tag=self._ping_tag)
 
-    def request_logout(self, seconds: int) -> None:
-        """Send asynchronous event 1: log out within ``seconds`` (section 11.9)."""
-        self._outbox.put_status(AsyncMessage, event=AsyncEvent.LOGOUT_REQUESTED, parameter3=seconds)
+    def announce(self, event: AsyncEvent, seconds: int) -> None:
+        """Send an asynchronous message (section 11.9); ValueError for one this target has no use for."""
+        parameters = _ANNOUNCEMENTS.get(event)
+        if parameters is None:
+            raise ValueError(f"{event!r} is not announced")
+        self._outbox.put(AsyncMessage, event=event, **parameters(self._session, seconds))
+
+
+def _dropped(session: SessionInfo, _seconds: int) -> dict[str, Any]:
+    """When the initiator may come again; nothing is retained at error recovery level 0."""
+    return {"parameter2": session.parameters.default_time2wait, "parameter3": 0}
+
+
+_ANNOUNCEMENTS: dict[AsyncEvent, Callable[[SessionInfo, int], dict[str, Any]]] = {
+    AsyncEvent.LOGOUT_REQUESTED: lambda _session, seconds: {"parameter3": seconds},
+    AsyncEvent.CONNECTION_DROPPED: lambda session, _: {"parameter1": session.cid} | _dropped(session, _),
+    AsyncEvent.ALL_CONNECTIONS_DROPPED: _dropped,
+}
+"""The parameters of each asynchronous event that is sent (section 11.9.1)."""
 
 
 @dataclass(frozen=True, slots=True)

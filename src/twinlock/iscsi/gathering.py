@@ -1,8 +1,10 @@
 """Gathers the data of all writes of a connection, within a bound of memory.
 
 Unsolicited data are bounded by the command window and FirstBurstLength.  For the
-rest the target has the say: a write is asked for its data only when all of it
-fits, first come, first served, so that no two writes can wait for each other.
+rest the target has the say: a write is asked for its data only when all of it fits.
+Memory is given in the order in which the writes came, whether they ask for it at once
+or not: so an older task never waits for the memory of a younger one, and as an ORDERED
+task only ever waits for older ones, no two can wait for each other.
 """
 
 from collections import deque
@@ -12,7 +14,7 @@ from typing_extensions import Buffer
 
 from twinlock.iscsi import limits
 from twinlock.iscsi.negotiation import Negotiation
-from twinlock.iscsi.outbox import Outbox
+from twinlock.iscsi.outbox import Outbox, StatSN
 from twinlock.iscsi.task import Task
 from twinlock.iscsi.write_fault import GatheringFailed, WriteFault
 from twinlock.iscsi.write_transfer import Burst, WriteTransfer
@@ -49,7 +51,8 @@ class Gathering:
             task, immediate, unsolicited_end=None if final else self._unsolicited_end(task)
         )
         self._transfers[task.initiator_task_tag] = transfer
-        self._continue(transfer)
+        self._waiting.append(transfer)
+        self._grant()
         return False
 
     def _unsolicited_end(self, task: Task) -> int:
@@ -57,57 +60,52 @@ class Gathering:
 
     def _check_unsolicited(self, task: Task, length: int, *, final: bool) -> None:
         parameters = self._negotiation.parameters
-        follows = not final and task.expected_length > length
+        follows = task.write and not final and task.expected_length > length
         if (length and not parameters.immediate_data) or (follows and parameters.initial_r2t):
             raise GatheringFailed(WriteFault.UNEXPECTED_UNSOLICITED_DATA)
         if length > self._unsolicited_end(task):
             raise GatheringFailed(WriteFault.INCORRECT_AMOUNT_OF_DATA)
 
-    def receive(self, header: DataOut, data: memoryview) -> Task | None:
+    def receive(self, header: DataOut, data: memoryview, *, intact: bool) -> Task | None:
         """Take a Data-Out; the task if its data are complete with it.
 
-        Data of no task are passed over: they were under way when theirs ended.
-        Raises :class:`GatheringFailed`.
+        Data of no task are passed over: they were under way when theirs ended.  ``intact`` is False if their
+        digest is wrong.  Raises :class:`GatheringFailed`.
         """
         transfer = self._transfers.get(header.initiator_task_tag)
         if transfer is None:
             return None
-        transfer.receive(header, data)
+        transfer.receive(header, data, intact=intact)
         if transfer.complete:
-            del self._transfers[header.initiator_task_tag]
+            self._leave(transfer)
+            self._grant()
             transfer.task.data_out = transfer.data
             return transfer.task
-        self._continue(transfer)
+        if transfer.task in self._reserved:
+            self._solicit(transfer)
         return None
+
+    def _leave(self, transfer: WriteTransfer) -> None:
+        del self._transfers[transfer.task.initiator_task_tag]
+        if transfer in self._waiting:
+            self._waiting.remove(transfer)
 
     def task(self, initiator_task_tag: int) -> Task | None:
         """The task of that tag whose data are being gathered."""
         transfer = self._transfers.get(initiator_task_tag)
         return transfer.task if transfer else None
 
-    def is_gathering(self, task: Task) -> bool:
-        """Whether the task still lacks data."""
-        return self.task(task.initiator_task_tag) is task
-
     def release(self, task: Task) -> None:
         """Forget a task and the memory it holds, for the writes that wait."""
-        if self.is_gathering(task):
-            transfer = self._transfers.pop(task.initiator_task_tag)
-            if transfer in self._waiting:
-                self._waiting.remove(transfer)
+        transfer = self._transfers.get(task.initiator_task_tag)
+        if transfer is not None and transfer.task is task:
+            self._leave(transfer)
         if task in self._reserved:
             self._reserved_bytes -= self._reserved.pop(task)
         if self._waiting:
             self._grant()
 
     # -- R2Ts -------------------------------------------------------------------------------------
-
-    def _continue(self, transfer: WriteTransfer) -> None:
-        if transfer.task in self._reserved:
-            self._solicit(transfer)
-        elif transfer.idle:
-            self._waiting.append(transfer)
-            self._grant()
 
     def _grant(self) -> None:
         """Let the writes that wait have memory, in order, as long as there is any."""
@@ -125,8 +123,10 @@ class Gathering:
             self._send(transfer.task, burst)
 
     def _send(self, task: Task, burst: Burst) -> None:
-        self._outbox.put(
+        self._outbox.put_data(
             R2T,
+            task=task,
+            stat_sn=StatSN.SHOWN,
             lun=task.lun,
             initiator_task_tag=task.initiator_task_tag,
             target_transfer_tag=burst.tag,

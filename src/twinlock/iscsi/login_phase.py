@@ -1,12 +1,13 @@
 """The login phase as a state machine: which stage, which keys, and when it is over (RFC 7143 section 6.3).
 
-``TRANSITIONS`` says which stage may follow which, ``_STAGES`` what each stage does
+``STAGES`` says which stage may follow which, ``_KEYS_OF_STAGE`` what each stage does
 with the keys it gets.  A request's T bit is a wish: it is granted once the stage
 has nothing left to do, which suits initiators that set it on every request.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from typing_extensions import Buffer
 
@@ -15,6 +16,7 @@ from twinlock.iscsi import limits
 from twinlock.iscsi.chap import ChapExchange, ChapPolicy
 from twinlock.iscsi.directory import TargetDirectory, TargetEntry
 from twinlock.iscsi.errors import LoginRefused
+from twinlock.iscsi.machine import StateMachine
 from twinlock.iscsi.negotiation import Negotiation
 from twinlock.iscsi.parameters import Parameters
 from twinlock.iscsi.session import SessionInfo, SessionType
@@ -27,15 +29,22 @@ from twinlock.wire.structure import Malformed
 PORTAL_GROUP = "1"
 """All portals lead to the same targets, so there is one group (section 13.9)."""
 
-TRANSITIONS = frozenset(
-    {
-        (Stage.SECURITY, Stage.OPERATIONAL),
-        (Stage.SECURITY, Stage.FULL_FEATURE),
-        (Stage.OPERATIONAL, Stage.FULL_FEATURE),
-    }
-)
-"""The stage that may follow each stage (section 11.12.3)."""
 
+class Wish(StrEnum):
+    """What a login request wants next: its T bit and NSG field, seen against the authentication."""
+
+    STAY = "no T bit"
+    UNTIMELY = "T bit, CHAP under way"
+    UNPROVEN = "T bit, no CHAP begun"
+    OPERATIONAL = "T bit to operational"
+    FULL_FEATURE = "T bit to full feature"
+    NOWHERE = "T bit to another stage"
+
+
+_WISHES: dict[int, Wish] = {
+    Stage.OPERATIONAL: Wish.OPERATIONAL,
+    Stage.FULL_FEATURE: Wish.FULL_FEATURE,
+}
 _IDENTITY = ("InitiatorName", "SessionType", "TargetName", "InitiatorAlias")
 
 
@@ -84,8 +93,8 @@ class LoginPhase:
             keys = self._collector.add(data, more=header.more)
             if keys is None:
                 return Answer()
-            answers = self._identify(keys) | _STAGES[self._stage](self, keys)
-            return self._advance(header, answers)
+            answers = self._identify(keys) | _KEYS_OF_STAGE[self._stage](self, keys)
+            return self._proceed(header, answers)
         except LoginRefused:
             raise
         except (ProtocolError, Malformed) as error:
@@ -120,8 +129,8 @@ class LoginPhase:
             raise _initiator_error("a login request of another connection")
         if header.current_stage != self._stage:
             raise _initiator_error("a login request of the wrong stage")
-        if header.transit and (header.more or (self._stage, header.next_stage) not in TRANSITIONS):
-            raise _initiator_error("a transition to a stage that cannot follow")
+        if header.transit and header.more:
+            raise _initiator_error("a transition in the middle of a text")
 
     def _check_first(self, header: LoginRequest) -> None:
         if header.version_min > 0:
@@ -131,13 +140,32 @@ class LoginPhase:
         if header.current_stage not in (Stage.SECURITY, Stage.OPERATIONAL):
             raise _initiator_error("a login that begins in no stage of the login")
 
-    def _advance(self, header: LoginRequest, answers: dict[str, str]) -> Answer:
-        if header.transit and self._authenticated:
-            self._stage = Stage(header.next_stage)
-            return Answer(build_pairs(answers), self._stage)
-        if header.transit and self._chap is None:
-            raise _not_authenticated()
-        return Answer(build_pairs(answers))
+    def _proceed(self, header: LoginRequest, answers: dict[str, str]) -> Answer:
+        self._stage, act = STAGES.steps[self._stage, self._wish(header)]
+        return Answer(build_pairs(answers), act(self))
+
+    def _wish(self, header: LoginRequest) -> Wish:
+        if not header.transit:
+            return Wish.STAY
+        wish = _WISHES.get(header.next_stage, Wish.NOWHERE)
+        if self._authenticated or wish is Wish.NOWHERE:
+            return wish
+        return Wish.UNPROVEN if self._chap is None else Wish.UNTIMELY
+
+    def _go_on(self) -> None:
+        """There is more to be said in this stage."""
+
+    def _enter(self) -> Stage:
+        """The new stage begins, for those who may come in."""
+        if self._entry is not None and not self._entry.permits(self._identity["InitiatorName"]):
+            raise LoginRefused(LoginStatus.AUTHORIZATION_FAILURE, "this initiator is not permitted")
+        return self._stage
+
+    def _refuse_stranger(self) -> None:
+        raise _not_authenticated()
+
+    def _refuse_transition(self) -> None:
+        raise _initiator_error("a transition to a stage that cannot follow")
 
     # -- who it is --------------------------------------------------------------------------------
 
@@ -239,7 +267,25 @@ def _not_authenticated() -> LoginRefused:
     return LoginRefused(LoginStatus.AUTHENTICATION_FAILURE, "the target demands another authentication")
 
 
-_STAGES: dict[Stage, Callable[[LoginPhase, dict[str, str]], dict[str, str]]] = {
+_KEYS_OF_STAGE: dict[Stage, Callable[[LoginPhase, dict[str, str]], dict[str, str]]] = {
     Stage.SECURITY: LoginPhase._secure,
     Stage.OPERATIONAL: LoginPhase._operate,
 }
+STAGES: StateMachine[Stage, Wish, Callable[[LoginPhase], Stage | None]] = StateMachine(
+    "The stages of a login",
+    "RFC 7143 section 6.3",
+    states=Stage,
+    events=Wish,
+    arrows={
+        (Stage.SECURITY, Wish.STAY): (Stage.SECURITY, LoginPhase._go_on),
+        (Stage.SECURITY, Wish.UNTIMELY): (Stage.SECURITY, LoginPhase._go_on),
+        (Stage.SECURITY, Wish.UNPROVEN): (Stage.SECURITY, LoginPhase._refuse_stranger),
+        (Stage.SECURITY, Wish.OPERATIONAL): (Stage.OPERATIONAL, LoginPhase._enter),
+        (Stage.SECURITY, Wish.FULL_FEATURE): (Stage.FULL_FEATURE, LoginPhase._enter),
+        (Stage.OPERATIONAL, Wish.STAY): (Stage.OPERATIONAL, LoginPhase._go_on),
+        (Stage.OPERATIONAL, Wish.FULL_FEATURE): (Stage.FULL_FEATURE, LoginPhase._enter),
+    },
+    otherwise=(None, LoginPhase._refuse_transition),
+    starts=(Stage.SECURITY, Stage.OPERATIONAL),
+    final=(Stage.FULL_FEATURE,),
+)

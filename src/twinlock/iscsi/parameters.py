@@ -144,6 +144,7 @@ class Key:
 _TIME = number(0, 3600)
 _SEGMENT = number(512, _LARGEST_SEGMENT)
 _COUNT = number(1, 65535)
+_DIGEST = one_of("CRC32C", "None")
 
 # fmt: off
 KEYS: tuple[Key, ...] = (
@@ -156,8 +157,8 @@ KEYS: tuple[Key, ...] = (
     Key("SendTargets",               TEXT,              stages=FULL_FEATURE),
     Key("MaxRecvDataSegmentLength",  _SEGMENT,          theirs_holds, "initiator_data_segment",
         declared=True, stages=BEYOND_SECURITY),
-    Key("HeaderDigest",              one_of("None"),    theirs_holds, "header_digest"),
-    Key("DataDigest",                one_of("None"),    theirs_holds, "data_digest"),
+    Key("HeaderDigest",              _DIGEST,           theirs_holds, "header_digest"),
+    Key("DataDigest",                _DIGEST,           theirs_holds, "data_digest"),
     Key("MaxConnections",            _COUNT,            min,          "max_connections",        _normal),
     Key("InitialR2T",                BOOLEAN,           either,       "initial_r2t",            _normal),
     Key("ImmediateData",             BOOLEAN,           both,         "immediate_data",         _normal),

@@ -1,23 +1,22 @@
 """The end of a task on the wire: Data-In, status, residual, sense (RFC 7143 sections 11.4 and 11.7)."""
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from typing_extensions import Buffer
 
 from twinlock.iscsi.framing import Pdu
-from twinlock.iscsi.outbox import Outbox
+from twinlock.iscsi.outbox import Outbox, StatSN
 from twinlock.iscsi.parameters import Parameters
 from twinlock.iscsi.task import Task
 from twinlock.iscsi.write_fault import GOOD
-from twinlock.units import round_down
 from twinlock.wire.iscsi_codes import RejectReason
 from twinlock.wire.iscsi_responses import DataIn, Reject, ScsiResponse, SenseLength
 
+_ABSENT, _USED = StatSN.ABSENT, StatSN.USED
 _NO_DATA = memoryview(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """How a task ended; ``wanted`` are the bytes its CDB asked to move, either way."""
 
     status: int
@@ -37,7 +36,7 @@ def send_result(outbox: Outbox, parameters: Parameters, task: Task, completion: 
         _send_response(outbox, task, completion, residual)
 
 
-def _residual(expected: int, wanted: int) -> dict[str, int]:
+def _residual(expected: int, wanted: int) -> dict[str, Any]:
     """The fields that tell by how much the CDB's length differs from the one expected (section 11.4.5)."""
     if wanted == expected:
         return {}
@@ -49,19 +48,20 @@ def _residual(expected: int, wanted: int) -> dict[str, int]:
 
 
 def _send_data(
-    outbox: Outbox, parameters: Parameters, task: Task, data: memoryview, residual: dict[str, int] | None
+    outbox: Outbox, parameters: Parameters, task: Task, data: memoryview, residual: dict[str, Any] | None
 ) -> None:
     """All Data-In PDUs, in bursts of MaxBurstLength; the last has the status unless ``residual`` is None."""
     total, offset = len(data), 0
+    burst, segment = parameters.max_burst_length, parameters.initiator_data_segment
     while offset < total:
-        burst = parameters.max_burst_length
-        burst_end = min(round_down(offset, burst) + burst, total)
-        end = min(offset + parameters.initiator_data_segment, burst_end)
+        burst_end = min(offset - offset % burst + burst, total)
+        end = min(offset + segment, burst_end)
         last = residual if end == total else None
-        put = outbox.put if last is None else outbox.put_status
-        put(
+        outbox.put_data(
             DataIn,
             data[offset:end],
+            task=task,
+            stat_sn=_ABSENT if last is None else _USED,
             final=end == burst_end,
             status_present=last is not None,
             lun=task.lun,
@@ -74,11 +74,12 @@ def _send_data(
         offset = end
 
 
-def _send_response(outbox: Outbox, task: Task, completion: Completion, residual: dict[str, int]) -> None:
+def _send_response(outbox: Outbox, task: Task, completion: Completion, residual: dict[str, Any]) -> None:
     sense = completion.sense
-    outbox.put_status(
+    outbox.put(
         ScsiResponse,
         SenseLength(length=len(sense)).build() + sense if sense else b"",
+        task=task,
         status=completion.status,
         initiator_task_tag=task.initiator_task_tag,
         exp_data_sn=task.pdu_count,
@@ -88,4 +89,4 @@ def _send_response(outbox: Outbox, task: Task, completion: Completion, residual:
 
 def send_reject(outbox: Outbox, pdu: Pdu, reason: RejectReason) -> None:
     """Send a PDU's header back with the reason why it is not accepted (section 11.17)."""
-    outbox.put_status(Reject, bytes(pdu.basic_header), reason=reason)
+    outbox.put(Reject, bytes(pdu.basic_header), reason=reason)

@@ -25,6 +25,9 @@ class Place(Enum):
     EARLY = auto()
 
 
+_OUTSIDE, _IN_TURN, _EARLY = Place  # looking up a member costs as much as a call
+
+
 class CommandWindow:
     """ExpCmdSN and MaxCmdSN.
 
@@ -41,23 +44,23 @@ class CommandWindow:
 
     def place(self, cmd_sn: int) -> Place:
         """Whether a command with this number is the next, early, or to be ignored."""
-        ahead = distance(self.expected, cmd_sn)
-        if ahead >= distance(self.expected, self.maximum + 1):
-            return Place.OUTSIDE
-        return Place.EARLY if ahead else Place.IN_TURN
+        ahead = cmd_sn - self.expected & _MASK
+        if ahead >= self.maximum + 1 - self.expected & _MASK:
+            return _OUTSIDE
+        return _EARLY if ahead else _IN_TURN
 
     def admit(self) -> None:
         """The expected command has come, and its slot is free again at once."""
-        self.expected = following(self.expected)
-        self.maximum = following(self.maximum)
+        self.expected = self.expected + 1 & _MASK
+        self.maximum = self.maximum + 1 & _MASK
 
     def occupy(self) -> None:
         """A task keeps the slot of the command admitted last."""
-        self.maximum = following(self.maximum, -1)
+        self.maximum = self.maximum - 1 & _MASK
 
     def release(self) -> None:
         """A task gave its slot back."""
-        self.maximum = following(self.maximum)
+        self.maximum = self.maximum + 1 & _MASK
 
 
 class TransferTags:

@@ -64,9 +64,11 @@ class TaskManagement:
             response = _ANSWERED_HERE.get(header.function, TaskManagementResponse.FUNCTION_REJECTED)
             self._respond(header.initiator_task_tag, response)
             return
-        delivered, count = self._commands.abort(scope(header))
+        affected = scope(header)
+        delivered, count = self._commands.abort(affected)
+        unanswered = self._outbox.withdraw(affected)  # they have ended, but the initiator does not know
         if header.function == TaskManagementFunction.ABORT_TASK:
-            if not count and not self._order.consider_received(header.ref_cmd_sn):
+            if not (count or unanswered or self._may_come(header)):
                 self._respond(header.initiator_task_tag, TaskManagementResponse.TASK_DOES_NOT_EXIST)
                 return
         else:
@@ -77,11 +79,12 @@ class TaskManagement:
             )
         )
 
+    def _may_come(self, header: TaskManagementRequest) -> bool:
+        return self._order.consider_received(header.ref_cmd_sn, before=header.cmd_sn)
+
     def finish(self, request: TaskManagementRequested, response: int) -> None:
         """Send the owner's answer."""
         self._respond(request.initiator_task_tag, response)
 
     def _respond(self, initiator_task_tag: int, response: int) -> None:
-        self._outbox.put_status(
-            TaskManagementAnswer, response=response, initiator_task_tag=initiator_task_tag
-        )
+        self._outbox.put(TaskManagementAnswer, response=response, initiator_task_tag=initiator_task_tag)

@@ -32,10 +32,7 @@ class TaskSet:
             self._window.occupy()
 
     def finish(self, task: Task) -> None:
-        """The task is over, and its slot free.  Raises ValueError if it was before."""
-        if task.completed:
-            raise ValueError("the task was completed before")
-        task.completed = True
+        """The task is over, and its slot free."""
         if self._tasks.get(task.initiator_task_tag) is task:
             del self._tasks[task.initiator_task_tag]
         if task.immediate:
@@ -43,10 +40,9 @@ class TaskSet:
         else:
             self._window.release()
 
-    def abort(self, affected: Callable[[Task], bool]) -> list[Task]:
-        """Take the affected tasks out of the set; each keeps its slot until it is finished."""
-        aborted = [task for task in self._tasks.values() if affected(task)]
-        for task in aborted:
-            task.aborted = True
+    def remove(self, affected: Callable[[Task], bool]) -> list[Task]:
+        """Take the affected tasks out: their tags are free, each keeps its slot until it is finished."""
+        removed = [task for task in self._tasks.values() if affected(task)]
+        for task in removed:
             del self._tasks[task.initiator_task_tag]
-        return aborted
+        return removed

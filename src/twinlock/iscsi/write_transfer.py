@@ -37,7 +37,7 @@ class Burst:
 class WriteTransfer:
     """A write that is being gathered; the memory it uses grows with the data that have come."""
 
-    __slots__ = ("_bursts", "_solicited", "data", "task")
+    __slots__ = ("_bursts", "_damaged", "_solicited", "data", "task")
 
     def __init__(self, task: Task, immediate: Buffer, *, unsolicited_end: int | None) -> None:
         """``unsolicited_end``: where unsolicited Data-Outs end at the latest, None if there are none."""
@@ -45,6 +45,7 @@ class WriteTransfer:
         self.data = bytearray(immediate)
         self._bursts: deque[Burst] = deque()
         self._solicited = len(self.data)
+        self._damaged = False
         if unsolicited_end is not None:
             self._bursts.append(Burst(RESERVED_TAG, len(self.data), unsolicited_end))
 
@@ -58,8 +59,12 @@ class WriteTransfer:
         """No burst is under way."""
         return not self._bursts
 
-    def receive(self, header: DataOut, data: memoryview) -> None:
-        """Take one Data-Out; raises :class:`GatheringFailed`."""
+    def receive(self, header: DataOut, data: memoryview, *, intact: bool = True) -> None:
+        """Take one Data-Out; raises :class:`GatheringFailed`.
+
+        A piece that is not ``intact`` (its digest is wrong) dooms the write, but it ends only once all that
+        was asked for has come (RFC 7143 section 7.8); nothing more is asked for.
+        """
         burst = self._burst_of(header)
         if header.data_sn != burst.data_sn:
             raise GatheringFailed(WriteFault.DATA_PHASE_ERROR)
@@ -69,8 +74,11 @@ class WriteTransfer:
             raise GatheringFailed(WriteFault.INCORRECT_AMOUNT_OF_DATA)
         self.data += data
         burst.data_sn += 1
+        self._damaged = self._damaged or not intact
         if header.final or len(self.data) == burst.end:
             self._end(burst)
+        if self._damaged and self.idle:
+            raise GatheringFailed(WriteFault.PROTOCOL_SERVICE_CRC_ERROR)
 
     def _burst_of(self, header: DataOut) -> Burst:
         if self._bursts and self._bursts[0].tag == header.target_transfer_tag:
@@ -86,7 +94,9 @@ class WriteTransfer:
         self._solicited = max(self._solicited, len(self.data))
 
     def solicit(self, parameters: Parameters, take_tag: Callable[[], int]) -> Iterator[Burst]:
-        """The bursts to ask for now: as many as may be outstanding, none beyond the write's end."""
+        """The bursts to ask for now: as many as may be outstanding, once what comes unasked has come."""
+        if self._damaged or (self._bursts and not self._bursts[0].solicited):
+            return
         expected = self.task.expected_length
         while len(self._bursts) < parameters.max_outstanding_r2t and self._solicited < expected:
             end = min(self._solicited + parameters.max_burst_length, expected)

@@ -7,12 +7,20 @@ before concerns it no more.
 
 import threading
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
+from twinlock.scsi.nexus import Nexus
 from twinlock.wire.scsi_sense import SenseCode
 
-Nexus = Hashable
-"""Initiator and session as the caller names them: any small hashable value."""
+RESETS = frozenset(
+    {
+        SenseCode.POWER_ON_OR_RESET_OCCURRED,
+        SenseCode.POWER_ON_OCCURRED,
+        SenseCode.BUS_RESET_OCCURRED,
+        SenseCode.BUS_DEVICE_RESET_FUNCTION_OCCURRED,
+    }
+)
+"""Told ahead of a reservation conflict; all other conditions after it (SAM-5, status precedence)."""
 
 
 class UnitAttentions:
@@ -32,12 +40,25 @@ class UnitAttentions:
             queue = self._queues.setdefault(nexus, deque(self._at_first))
             return queue.popleft() if queue else None
 
-    def establish(self, code: SenseCode, nexuses: Iterable[Nexus] | None = None) -> None:
-        """Owe ``code`` to the ``nexuses`` (None: to all) that are known; once, however often it happens."""
+    def take_reset(self, nexus: Nexus) -> SenseCode | None:
+        """As :meth:`take`, if the next condition is one of ``RESETS``."""
+        with self._lock:
+            queue = self._queues.setdefault(nexus, deque(self._at_first))
+            return queue.popleft() if queue and queue[0] in RESETS else None
+
+    def pending(self, nexus: Nexus) -> bool:
+        """Whether :meth:`take` has something to tell."""
+        queue = self._queues.get(nexus, self._at_first)
+        return bool(queue)
+
+    def establish(
+        self, code: SenseCode, nexuses: Iterable[Nexus] | None = None, *, but: Nexus | None = None
+    ) -> None:
+        """Owe ``code`` to the ``nexuses`` (None: to all, ``but`` one) that are known, once however often."""
         with self._lock:
             for nexus in tuple(self._queues) if nexuses is None else nexuses:
                 queue = self._queues.get(nexus)
-                if queue is not None and code not in queue:
+                if queue is not None and code not in queue and nexus != but:
                     queue.append(code)
 
     def reset(self, code: SenseCode) -> None:

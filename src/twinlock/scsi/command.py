@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import Buffer
 
-from twinlock.scsi.attentions import Nexus
+from twinlock.scsi.nexus import Nexus
 from twinlock.scsi.operations import Operation, Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import Sense
 from twinlock.wire.scsi_cdb import Cdb, usage_map
 from twinlock.wire.scsi_sense import FieldPointer, SenseCode
@@ -34,6 +35,9 @@ class Opcode(IntEnum):
     READ_6 = 0x08
     WRITE_6 = 0x0A
     INQUIRY = 0x12
+    MODE_SELECT_6 = 0x15
+    RESERVE_6 = 0x16
+    RELEASE_6 = 0x17
     MODE_SENSE_6 = 0x1A
     START_STOP_UNIT = 0x1B
     PREVENT_ALLOW_MEDIUM_REMOVAL = 0x1E
@@ -41,19 +45,38 @@ class Opcode(IntEnum):
     READ_10 = 0x28
     WRITE_10 = 0x2A
     VERIFY_10 = 0x2F
+    WRITE_AND_VERIFY_10 = 0x2E
+    PRE_FETCH_10 = 0x34
     SYNCHRONIZE_CACHE_10 = 0x35
+    READ_DEFECT_DATA_10 = 0x37
+    WRITE_SAME_10 = 0x41
     UNMAP = 0x42
+    LOG_SENSE = 0x4D
+    MODE_SELECT_10 = 0x55
+    RESERVE_10 = 0x56
+    RELEASE_10 = 0x57
     MODE_SENSE_10 = 0x5A
+    PERSISTENT_RESERVE_IN = 0x5E
+    PERSISTENT_RESERVE_OUT = 0x5F
+    EXTENDED_COPY = 0x83
+    RECEIVE_COPY_RESULTS = 0x84
     READ_16 = 0x88
+    COMPARE_AND_WRITE = 0x89
     WRITE_16 = 0x8A
+    ORWRITE_16 = 0x8B
+    WRITE_AND_VERIFY_16 = 0x8E
     VERIFY_16 = 0x8F
+    PRE_FETCH_16 = 0x90
     SYNCHRONIZE_CACHE_16 = 0x91
+    WRITE_SAME_16 = 0x93
     SERVICE_ACTION_IN_16 = 0x9E
     REPORT_LUNS = 0xA0
     MAINTENANCE_IN = 0xA3
     READ_12 = 0xA8
     WRITE_12 = 0xAA
+    WRITE_AND_VERIFY_12 = 0xAE
     VERIFY_12 = 0xAF
+    READ_DEFECT_DATA_12 = 0xB7
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +103,12 @@ class Command(Generic[U, C]):
     """Runs although a unit attention is pending (SAM-5, unit attention condition)."""
     offered: Callable[[U], bool] = lambda unit: True
     """Whether a unit, as it is set up, has the command at all."""
+    access: Access | Callable[[C], Access] = Access.WRITE
+    """What a reservation has to allow; unless stated, what only holders may do."""
+
+    def access_of(self, cdb: C) -> Access:
+        """The access that one CDB needs."""
+        return self.access if isinstance(self.access, Access) else self.access(cdb)
 
     @property
     def usage(self) -> bytes:

@@ -41,10 +41,22 @@ class Geometry:
 class Limits:
     """What one command may ask for; published in the Block Limits VPD page (SBC-3)."""
 
-    transfer: int = 4 * MIB
+    transfer: int = 8 * MIB
     """Bytes of one read, write or verify: bounds the memory of a command."""
     optimal_transfer: int = 1 * MIB
     """Bytes; initiators read ahead and align partitions by it."""
     unmap_blocks: int = 1 << 20
     """Logical blocks of one UNMAP, all descriptors together."""
     unmap_descriptors: int = 256
+    compare_blocks: int = 255
+    """Logical blocks of one COMPARE AND WRITE: as many as a byte of the Block Limits page can say."""
+    write_same: int = 16 * MIB
+    """Bytes that one WRITE SAME fills."""
+    copy_targets: int = 16
+    """CSCD descriptors of one EXTENDED COPY."""
+    copy_segments: int = 64
+    """Segment descriptors of one EXTENDED COPY."""
+    copies: int = 4
+    """Copies carried out at a time: each takes a thread for long."""
+    status_extents: int = 256
+    """LBA status descriptors of one GET LBA STATUS."""

@@ -1,24 +1,39 @@
 """A disk as an initiator sees it: the opcode table, and how operations become results."""
 
-from typing_extensions import Buffer
-
 from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted, WriteFailed
-from twinlock.scsi import vpd
+from twinlock.scsi import results, vpd
 from twinlock.scsi.commands import (
     cache,
     capacity,
+    compare_and_write,
+    copy_results,
+    defect_data,
+    extended_copy,
     inquiry,
+    lba_status,
+    log_sense,
+    mode_select,
     mode_sense,
+    or_write,
+    persistent_reserve_in,
+    persistent_reserve_out,
+    prefetch,
     read_write,
     report_luns,
     report_opcodes,
+    report_task_management,
+    reserve_release,
     unit_state,
     unmap,
     verify,
+    write_same,
+    write_verify,
 )
 from twinlock.scsi.geometry import Geometry, Limits
 from twinlock.scsi.identity import Identity
-from twinlock.scsi.operations import Discard, Flush, Operation, Read, Result, Status, Verify
+from twinlock.scsi.mode_values import ModeValues
+from twinlock.scsi.operations import Answer, Copy, Operation, Result
+from twinlock.scsi.reservations.record import ReservationStore
 from twinlock.scsi.sense import Sense
 from twinlock.scsi.unit import Disk
 from twinlock.wire.scsi_sense import SenseCode
@@ -27,13 +42,28 @@ COMMANDS = (
     *unit_state.COMMANDS,
     *inquiry.COMMANDS,
     *mode_sense.COMMANDS,
+    *mode_select.COMMANDS,
+    *log_sense.COMMANDS,
+    *defect_data.COMMANDS,
+    *persistent_reserve_in.COMMANDS,
+    *persistent_reserve_out.COMMANDS,
+    *reserve_release.COMMANDS,
     *report_luns.COMMANDS,
     *report_opcodes.COMMANDS,
+    *report_task_management.COMMANDS,
     *capacity.COMMANDS,
     *read_write.COMMANDS,
     *verify.COMMANDS,
     *cache.COMMANDS,
     *unmap.COMMANDS,
+    *write_same.COMMANDS,
+    *write_verify.COMMANDS,
+    *compare_and_write.COMMANDS,
+    *or_write.COMMANDS,
+    *prefetch.COMMANDS,
+    *lba_status.COMMANDS,
+    *extended_copy.COMMANDS,
+    *copy_results.COMMANDS,
 )
 """The opcode table of a disk; ``docs/conformance.md`` lists it."""
 
@@ -52,7 +82,9 @@ class LogicalUnit(Disk):
 
     ``read_only`` refuses every command that changes the medium;
     ``descriptor_sense`` reports sense data in descriptor format, which has room
-    for block addresses above 2^32.
+    for block addresses above 2^32, until an initiator decides otherwise;
+    ``reservations_store`` keeps persistent reservations across restarts (APTPL),
+    and raises what it raises if they cannot be read, DamagedRecord if they are no record.
     """
 
     def __init__(
@@ -63,30 +95,30 @@ class LogicalUnit(Disk):
         limits: Limits | None = None,
         read_only: bool = False,
         descriptor_sense: bool = False,
+        reservations_store: ReservationStore | None = None,
     ) -> None:
-        self.write_protected = read_only
-        self.descriptor_sense = descriptor_sense
-        super().__init__(identity, geometry, COMMANDS, limits=limits or Limits(), vpd_pages=vpd.DISK_PAGES)
+        super().__init__(
+            identity,
+            geometry,
+            COMMANDS,
+            limits=limits or Limits(),
+            vpd_pages=vpd.DISK_PAGES,
+            read_only=read_only,
+            mode=ModeValues(descriptor_sense=descriptor_sense),
+            reservations_store=reservations_store,
+        )
 
-    def finish(self, operation: Operation, data: Buffer | None = None) -> Result:
-        """The result of an operation that succeeded.
-
-        ``data`` is what a Read returned, or a Verify with something to compare;
-        ValueError if it is missing.
-        """
-        if isinstance(operation, Read):
-            return Result(Status.GOOD, _given(data))
-        if isinstance(operation, Flush):
-            return Result(Status.GOOD)
-        if isinstance(operation, Verify) and operation.compare is not None:
-            return self._compare(operation, operation.compare, _given(data))
-        return Result(Status.GOOD, data_out_used=operation.wanted)
+    def finish(self, operation: Operation, answer: Answer = None) -> Result:
+        """The result of an operation that succeeded; ValueError if the ``answer`` it yields is missing."""
+        return results.finish(self, operation, answer)
 
     def fail(self, operation: Operation, error: DeviceError) -> Result:
         """The result of an operation that failed; INFORMATION is the first block that is known to be bad."""
+        if isinstance(operation, Copy):
+            return results.fail_copy(self, operation)
         kind = next(each for each in type(error).__mro__ if each in SENSE_OF_ERROR)
-        sense = Sense(SENSE_OF_ERROR[kind], block=self._failed_block(operation, error))
-        return self.check_condition(sense, _wanted(operation))
+        sense = Sense(SENSE_OF_ERROR[kind], self._failed_block(operation, error))
+        return self.check_condition(sense, results.wanted(operation))
 
     def resize(self, blocks: int) -> None:
         """The disk has ``blocks`` logical blocks from now on; every initiator is told (SBC-3, capacity)."""
@@ -94,21 +126,9 @@ class LogicalUnit(Disk):
         self.geometry = Geometry(blocks, size, physical, self.geometry.discard)
         self.attentions.establish(SenseCode.CAPACITY_DATA_HAS_CHANGED)
 
-    def _compare(self, operation: Verify, expected: Buffer, data: Buffer) -> Result:
-        size = self.geometry.block_size
-        ours, theirs = memoryview(data).cast("B"), memoryview(expected).cast("B")
-        if ours == theirs:
-            return Result(Status.GOOD, data_out_used=operation.wanted)
-        starts = range(0, operation.length, size)
-        differs = next(at for at in starts if ours[at : at + size] != theirs[at : at + size])
-        block = (operation.offset + differs) // size
-        return self.check_condition(
-            Sense(SenseCode.MISCOMPARE_DURING_VERIFY_OPERATION, block=block), operation.wanted
-        )
-
     def _failed_block(self, operation: Operation, error: DeviceError) -> int | None:
         """The block of the error's offset if that is the operation's; else the operation's first."""
-        ranges = _ranges(operation)
+        ranges = results.ranges(operation)
         if not ranges:
             return None
         inside = error.offset is not None and any(
@@ -116,23 +136,3 @@ class LogicalUnit(Disk):
         )
         offset = error.offset if inside and error.offset is not None else ranges[0][0]
         return offset // self.geometry.block_size
-
-
-def _given(data: Buffer | None) -> Buffer:
-    if data is None:
-        raise ValueError("the operation returns data, and none was given")
-    return data
-
-
-def _wanted(operation: Operation) -> int:
-    return 0 if isinstance(operation, Read | Flush) else operation.wanted
-
-
-def _ranges(operation: Operation) -> tuple[tuple[int, int], ...]:
-    if isinstance(operation, Flush):
-        return ()
-    if isinstance(operation, Discard):
-        return operation.ranges
-    if isinstance(operation, Read | Verify):
-        return ((operation.offset, operation.length),)
-    return ((operation.offset, memoryview(operation.data).nbytes),)

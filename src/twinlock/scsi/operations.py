@@ -7,8 +7,13 @@ whatever the initiator sent: the transport derives the residual from it.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from typing_extensions import Buffer
+
+from twinlock.scsi.copy_jobs import CopyJob, Segment
+from twinlock.scsi.nexus import Nexus
+from twinlock.scsi.sense import Sense
 
 
 class Status(IntEnum):
@@ -22,6 +27,14 @@ class Status(IntEnum):
     TASK_SET_FULL = 0x28
     ACA_ACTIVE = 0x30
     TASK_ABORTED = 0x40
+
+
+class Extent(NamedTuple):
+    """``length`` bytes from ``offset`` on, whole blocks that all take up room, or all do not."""
+
+    offset: int
+    length: int
+    mapped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,8 @@ class Write:
 class Flush:
     """Return once all that was written is on the medium."""
 
+    wanted: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Discard:
@@ -58,7 +73,10 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Read ``length`` bytes; with ``compare``, of the same length, hand them to ``finish`` to be compared."""
+    """Flush, and read ``length`` bytes from the medium.
+
+    With ``compare``, of the same length, ``finish`` compares both.
+    """
 
     offset: int
     length: int
@@ -66,7 +84,108 @@ class Verify:
     wanted: int = 0
 
 
-Operation = Read | Write | Flush | Discard | Verify
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Bring ``length`` bytes into the page cache, as a hint; nobody waits for them."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSame:
+    """Store ``block`` (one logical block) over and over, in ``length`` bytes."""
+
+    offset: int
+    length: int
+    block: Buffer
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WriteVerify:
+    """Store ``data``, flush, and read them back from the medium; ``compare``: ``finish`` compares both."""
+
+    offset: int
+    data: Buffer
+    compare: bool = False
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompareAndWrite:
+    """Store ``data`` if the range holds ``compare``, of the same length; no other write comes between.
+
+    ``finish`` is told what the range held.
+    """
+
+    offset: int
+    compare: Buffer
+    data: Buffer
+    fua: bool = False
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrWrite:
+    """Store the bitwise OR of ``data`` and what the range holds; no other write comes between."""
+
+    offset: int
+    data: Buffer
+    fua: bool = False
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStatus:
+    """Tell which of ``length`` bytes take up room: at most ``most`` extents, in order and without gaps."""
+
+    offset: int
+    length: int
+    most: int
+    allocation_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy ``segments`` one after the other, and note in ``job`` how far it is.
+
+    ``refusal``: a segment that followed was refused, so that even success ends in this.
+    """
+
+    segments: tuple[Segment, ...]
+    job: CopyJob
+    wanted: int = 0
+    refusal: Sense | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbortTasks:
+    """Abort all tasks of other ``nexuses`` on this unit; done once none of them can have an effect."""
+
+    nexuses: tuple[Nexus, ...]
+    wanted: int = 0
+
+
+Operation = (
+    Read
+    | Write
+    | Flush
+    | Discard
+    | Verify
+    | Prefetch
+    | WriteSame
+    | WriteVerify
+    | CompareAndWrite
+    | OrWrite
+    | BlockStatus
+    | Copy
+    | AbortTasks
+)
+
+
+Answer = Buffer | tuple[Extent, ...] | None
+"""What carrying out an operation yields: bytes, for a BlockStatus extents, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +205,5 @@ class Result:
 
 GOOD = Result(Status.GOOD)
 """The result of a command that moves no data."""
+RESERVATION_CONFLICT = Result(Status.RESERVATION_CONFLICT)
+"""The result of a command that somebody's reservation forbids."""

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing_extensions import Buffer
 
 from twinlock.scsi import vpd
-from twinlock.scsi.attentions import Nexus, UnitAttentions
+from twinlock.scsi.attentions import UnitAttentions
 from twinlock.scsi.command import Call, Command, Opcode, Outcome
 from twinlock.scsi.commands import inquiry, report_luns, unit_state
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
+from twinlock.scsi.nexus import Nexus
 from twinlock.scsi.operations import Result
 from twinlock.scsi.sense import Sense
 from twinlock.scsi.transfer import reply
@@ -69,14 +70,19 @@ class ScsiTarget:
         """LOGICAL UNIT RESET: every initiator is told.  False if there is no such unit."""
         unit = self.unit(lun)
         if unit is not None:
-            unit.attentions.reset(SenseCode.BUS_DEVICE_RESET_FUNCTION_OCCURRED)
+            unit.reset(SenseCode.BUS_DEVICE_RESET_FUNCTION_OCCURRED)
         return unit is not None
 
     def target_reset(self, *, cold: bool) -> None:
-        """TARGET WARM RESET or TARGET COLD RESET: every initiator is told, by every unit."""
-        code = SenseCode.POWER_ON_OCCURRED if cold else SenseCode.BUS_RESET_OCCURRED
+        """TARGET WARM RESET or TARGET COLD RESET: every initiator is told, by every unit.
+
+        A cold reset is a power on to the units (RFC 7143 section 11.5.1).
+        """
         for unit in self._units.values():
-            unit.attentions.reset(code)
+            if cold:
+                unit.power_on(SenseCode.POWER_ON_OCCURRED)
+            else:
+                unit.reset(SenseCode.BUS_RESET_OCCURRED)
 
     def commands_cleared(self, lun: bytes, nexuses: Iterable[Nexus]) -> bool:
         """CLEAR TASK SET took commands of ``nexuses`` (not the one that asked).  False if no such unit."""
@@ -87,8 +93,10 @@ class ScsiTarget:
 
     def nexus_lost(self, nexus: Nexus) -> None:
         """The session of ``nexus`` ended: its state goes.  Should it return, it starts anew."""
-        for unit in (*self._units.values(), self._well_known, self._nothing):
-            unit.attentions.forget(nexus)
+        for unit in self._units.values():
+            unit.nexus_lost(nexus)
+        for reporter in (self._well_known, self._nothing):
+            reporter.attentions.forget(nexus)
 
 
 def _reporter(identity: Identity) -> Unit:

@@ -5,8 +5,21 @@ from typing_extensions import Buffer
 from twinlock.scsi.operations import GOOD, Result, Status
 from twinlock.scsi.sense import invalid_field, refuse
 from twinlock.scsi.unit import Disk
-from twinlock.wire.scsi_cdb import Cdb
+from twinlock.wire.scsi_cdb import (
+    Cdb,
+    Transfer6Cdb,
+    Transfer10Cdb,
+    Transfer12Cdb,
+    Transfer16Cdb,
+    Verify10Cdb,
+    Verify12Cdb,
+    Verify16Cdb,
+)
 from twinlock.wire.scsi_sense import SenseCode
+
+TransferCdb = (
+    Transfer6Cdb | Transfer10Cdb | Transfer12Cdb | Transfer16Cdb | Verify10Cdb | Verify12Cdb | Verify16Cdb
+)
 
 
 def reply(data: bytes, allocation_length: int) -> Result:
@@ -25,6 +38,25 @@ def check_length(disk: Disk, cdb: Cdb, count: int) -> None:
     if count > disk.transfer_blocks:
         # never READ (6), which has no such field: see Disk
         raise invalid_field(cdb, "transfer_length")
+
+
+def check_transfer(disk: Disk, cdb: TransferCdb) -> None:
+    """What every command must respect that moves as many blocks as its CDB says."""
+    if cdb.protect:  # there is no protection information: PROTECT is 0 in the standard INQUIRY data
+        raise invalid_field(cdb, "protect")
+    check_range(disk, cdb.logical_block_address, cdb.transfer_length)
+    check_length(disk, cdb, cdb.transfer_length)
+
+
+def exact_data(data_out: Buffer, wanted: int) -> memoryview:
+    """Data-out of just ``wanted`` bytes.
+
+    Where the number of blocks does not follow from the data, more of them than the CDB asks for is a
+    sign that initiator and CDB mean different things, and is refused as fewer are.
+    """
+    if memoryview(data_out).nbytes > wanted:
+        raise refuse(SenseCode.INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT, wanted)
+    return data_received(data_out, wanted)
 
 
 def data_received(data_out: Buffer, wanted: int) -> memoryview:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twinlock.scsi.identity import Identity
+from twinlock.scsi.third_party_copy import third_party_copy
 from twinlock.scsi.unit import Disk, Unit
 from twinlock.wire.scsi_inquiry import (
     PROTOCOL_ISCSI,
@@ -13,6 +14,7 @@ from twinlock.wire.scsi_inquiry import (
     CodeSet,
     DesignationHeader,
     DesignatorType,
+    ExtendedInquiry,
     LogicalBlockProvisioning,
     ProvisioningType,
     RelativeTargetPort,
@@ -42,18 +44,25 @@ def target_identification(unit: Unit) -> bytes:
     return _page(unit, VpdPage.DEVICE_IDENTIFICATION, b"".join(_target_designators(unit.identity)))
 
 
+def extended_inquiry(disk: Disk) -> bytes:
+    """86h."""
+    return ExtendedInquiry(peripheral=disk.peripheral).build()
+
+
 def block_limits(disk: Disk) -> bytes:
     """B0h."""
     geometry, limits = disk.geometry, disk.limits
     return BlockLimits(
         peripheral=disk.peripheral,
         optimal_transfer_length_granularity=geometry.blocks_per_physical,
+        maximum_compare_and_write_length=limits.compare_blocks,
         maximum_transfer_length=disk.transfer_blocks,
         optimal_transfer_length=limits.optimal_transfer // geometry.block_size,
         maximum_unmap_lba_count=limits.unmap_blocks if geometry.discard else 0,
         maximum_unmap_descriptor_count=limits.unmap_descriptors if geometry.discard else 0,
         optimal_unmap_granularity=geometry.blocks_per_physical if geometry.discard else 0,
         unmap_granularity_alignment_valid=geometry.discard,
+        maximum_write_same_length=disk.write_same_blocks,
     ).build()
 
 
@@ -63,16 +72,27 @@ def block_device_characteristics(disk: Disk) -> bytes:
 
 
 def logical_block_provisioning(disk: Disk) -> bytes:
-    """B2h: UNMAP or nothing.  Unmapped blocks read as anything: a hole in ciphertext decrypts to noise."""
+    """B2h: UNMAP and WRITE SAME with UNMAP, or neither.
+
+    Unmapped blocks read as anything: a hole in ciphertext decrypts to noise.
+    """
     discard = disk.geometry.discard
     kind = ProvisioningType.THIN if discard else ProvisioningType.FULL_OR_UNKNOWN
-    return LogicalBlockProvisioning(peripheral=disk.peripheral, unmap=discard, provisioning_type=kind).build()
+    return LogicalBlockProvisioning(
+        peripheral=disk.peripheral,
+        unmap=discard,
+        write_same_16=discard,
+        write_same_10=discard,
+        provisioning_type=kind,
+    ).build()
 
 
 DISK_PAGES: dict[int, Callable[[Any], bytes]] = {
     VpdPage.SUPPORTED_PAGES: supported_pages,
     VpdPage.UNIT_SERIAL_NUMBER: unit_serial_number,
     VpdPage.DEVICE_IDENTIFICATION: disk_identification,
+    VpdPage.EXTENDED_INQUIRY: extended_inquiry,
+    VpdPage.THIRD_PARTY_COPY: third_party_copy,
     VpdPage.BLOCK_LIMITS: block_limits,
     VpdPage.BLOCK_DEVICE_CHARACTERISTICS: block_device_characteristics,
     VpdPage.LOGICAL_BLOCK_PROVISIONING: logical_block_provisioning,

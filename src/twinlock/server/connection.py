@@ -1,17 +1,19 @@
 """Drives one iSCSI connection of a volume: bytes in, commands to the device, bytes out.
 
-One thread reads the socket and does all that cannot block; the pool does the
-rest.  Both meet in the protocol object, which a lock keeps to one thread at a
-time; output leaves under the same lock, so StatSN and the order on the wire agree.
+One thread reads the socket and does all that cannot block; the pool does what may wait
+for a medium, and a writer, if it is ever needed, what waits for the peer to read.  They
+meet in the protocol object, which a lock keeps to one thread at a time; output leaves under
+the same lock, so StatSN and the order on the wire agree.  Nobody waits while holding it.
 """
 
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from twinlock.iscsi.connection import TargetConnection
@@ -25,60 +27,80 @@ from twinlock.iscsi.events import (
     TaskManagementRequested,
 )
 from twinlock.iscsi.task import Task
-from twinlock.scsi.operations import Operation, Result, Status
+from twinlock.scsi.nexus import Nexus
+from twinlock.scsi.operations import AbortTasks, Operation, Result
 from twinlock.scsi.target import ScsiTarget
-from twinlock.server import task_management
 from twinlock.server.admission import Admission
+from twinlock.server.commands import Commands
 from twinlock.server.execute import Executor
-from twinlock.server.in_flight import InFlight
-from twinlock.server.liveness import Liveness, can_send
-from twinlock.wire.iscsi_codes import TaskManagementResponse
+from twinlock.server.gate import Gate
+from twinlock.server.in_flight import Affected, InFlight
+from twinlock.server.liveness import Liveness
+from twinlock.server.pool import Pool
+from twinlock.server.portal import Portal
+from twinlock.server.sessions import Sessions
+from twinlock.server.sockets import set_up, wait_for
+from twinlock.server.task_management import TaskManagement
+from twinlock.server.throttle import source_of
+from twinlock.server.timing import Timer
+from twinlock.wire.iscsi_codes import AsyncEvent, LoginStatus, TaskManagementResponse
 
 RECEIVE = 256 * 1024
 """Bytes asked of the socket at once."""
 LOGIN_SECONDS = 15.0
 """From the first byte to full feature phase; a connection that takes longer is closed."""
-SEND_PIECES = 512
-"""Buffers of one ``sendmsg`` (Linux takes 1024)."""
-ABORTED = Result(Status.TASK_ABORTED)
-
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the connections of a volume have in common."""
+
+    target: ScsiTarget
+    executor: Executor
+    pool: Pool
+    admission: Admission
+    sessions: Sessions
+    management: TaskManagement
+    gate: Gate
+    timer: Timer
 
 
 class Connection:
     """One connection; :meth:`run` is its life."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        peer: str,
-        protocol: TargetConnection,
-        target: ScsiTarget,
-        executor: Executor,
-        pool: ThreadPoolExecutor,
-        admission: Admission,
-    ) -> None:
+    def __init__(self, sock: socket.socket, peer: str, protocol: TargetConnection, shared: Shared) -> None:
+        """``peer``: address and port, as :class:`Portal` writes them."""
         self.peer = peer
         self.since = time.time()
+        self._address = Portal.parse(peer).host
+        self.source = source_of(self._address)
         self._sock = sock
         self._protocol = protocol
-        self._target = target
-        self._executor = executor
-        self._pool = pool
-        self._admission = admission
+        self._shared = shared
         self._info: SessionInfo | None = None
         self._admitted = False
         self._lock = threading.RLock()
-        self._in_flight = InFlight()
-        self._liveness = Liveness(sock)
+        self._commands = Commands(
+            sock,
+            protocol,
+            self._lock,
+            start=self._start,
+            abort_others=self._abort_others,
+            executor=shared.executor,
+            pool=shared.pool,
+            cut=self.abort,
+            peer=peer,
+        )
+        self._liveness = Liveness(sock, shared.timer)
         self._ended = False
         self._over = threading.Event()
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
-            CommandReceived: self._command_received,
+            CommandReceived: self._commands.begin,
             TaskManagementRequested: self._task_management_requested,
             LoggedIn: self._logged_in,
-            LoggedOut: self._end,
-            ProtocolFailure: self._end,
+            LoggedOut: self._logged_out,
+            ProtocolFailure: self._failed,
             PingAnswered: lambda _event: None,
         }
 
@@ -97,10 +119,12 @@ class Connection:
     def run(self, first: bytes) -> None:
         """Serve until either side ends it; ``first`` was read from the socket before."""
         try:
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self._log_in(first):
+            set_up(self._sock)
+            if self._shared.gate.pass_through(self._address, self.is_gone) and self._log_in(first):
                 self._serve()
+            if self._ended:
+                self._commands.end()  # as the answer to a logout says (RFC 7143 section 11.15)
+                self._commands.say_last_words()
         except TimeoutError:
             log.info("connection of %s took too long to log in", self.peer)
         except OSError as error:
@@ -118,10 +142,8 @@ class Connection:
             if self._admitted:
                 return not self._ended
             if not self._ended:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
+                if not wait_for(self._sock, select.POLLIN, deadline - time.monotonic()):
                     raise TimeoutError
-                self._sock.settimeout(remaining)
                 data = self._sock.recv(RECEIVE)
         return False
 
@@ -130,26 +152,26 @@ class Connection:
             self._receive(data)
 
     def _close(self) -> None:
-        self.abort()  # a command that still waits to send its answer need not
-        self._in_flight.wait_until_quiet()
+        self.abort()
+        self._commands.close()
         try:
-            if self._info is not None:
-                self._target.nexus_lost(self.nexus)
             self._sock.close()
         finally:  # whoever waits for the end must hear of it in any case
+            self._shared.sessions.remove(self)
             self._over.set()
             self._liveness.over()
 
     def abort(self) -> None:
         """Cut the connection; its thread notices and cleans up.  What it had yet to read counts no more."""
         self._ended = True
+        self._commands.give_up()
         with contextlib.suppress(OSError):  # it is closed already
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def request_logout(self, seconds: int) -> None:
         """Tell the initiator to log out within ``seconds`` (asynchronous message, RFC 7143 section 11.9)."""
         if self._admitted:
-            self._tell(lambda protocol: protocol.request_logout(seconds), patience=seconds)
+            self._tell(lambda protocol: protocol.request_logout(seconds))
 
     def wait(self, seconds: float) -> bool:
         """True once the connection is over, with none of its commands left."""
@@ -158,45 +180,54 @@ class Connection:
     # -- as admission sees it ---------------------------------------------------------------------
 
     @property
-    def nexus(self) -> tuple[str, bytes]:
+    def nexus(self) -> Nexus:
         """Initiator name and ISID; only after login."""
         assert self._info is not None
-        return self._info.initiator_name, self._info.isid
+        return Nexus(self._info.initiator_name, self._info.isid)
 
-    def is_over(self) -> bool:
-        """True once no command of the connection is left."""
-        return self._over.is_set()
+    @property
+    def in_flight(self) -> InFlight:
+        """The commands that may have an effect."""
+        return self._commands.in_flight
+
+    @property
+    def last_heard(self) -> float:
+        """When anything came, in the timer's seconds."""
+        return self._liveness.last_heard
 
     def is_gone(self) -> bool:
         """True if nobody waits at the other end any more."""
         return self._ended or self._liveness.is_gone()
 
-    def answers_ping(self, patience: float) -> bool:
-        """Ping; True if any PDU comes within ``patience`` seconds.
+    def answers_ping(self, patience: float, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Ping; True if any PDU comes within ``patience`` seconds, and before ``given_up``."""
+        return self._liveness.answers(
+            lambda: self._tell(lambda protocol: protocol.ping()), patience, given_up
+        )
 
-        A connection whose output is stuck cannot be pinged; then only what it sends by itself counts.
-        """
-        mark, until = self._liveness.mark(), time.monotonic() + patience
-        self._tell(lambda protocol: protocol.ping(), patience=patience)
-        return self._liveness.heard_since(mark, until)
+    def abort_tasks(self, affected: Affected) -> None:
+        """Abort tasks on behalf of others, in silence; those that may still have an effect are in flight."""
+        with self._lock:
+            self._protocol.abort_tasks(affected)
+        self._commands.drop_aborted()
+
+    def drop(self, *, all_sessions: bool = False) -> None:
+        """Cut the connection; the initiator is told why if its socket takes that at once."""
+        event = AsyncEvent.ALL_CONNECTIONS_DROPPED if all_sessions else AsyncEvent.CONNECTION_DROPPED
+        self._tell(lambda protocol: protocol.announce(event))
+        self.abort()
 
     def evict(self) -> None:
         """Cut the connection and wait until none of its commands is left."""
         self.abort()
         self._over.wait()
 
-    def _tell(self, say: Callable[[TargetConnection], None], *, patience: float) -> None:
-        """Send something of our own accord, unless that would have to wait for the peer."""
-        if not self._lock.acquire(timeout=patience):
-            return
-        try:
-            if not self._ended and can_send(self._sock):
+    def _tell(self, say: Callable[[TargetConnection], None]) -> None:
+        """Say something of our own accord; what the socket does not take now goes ahead of all data."""
+        with self._lock, contextlib.suppress(OSError):  # the connection is ending anyway
+            if not self._ended:
                 say(self._protocol)
-                self._send()
-        except OSError:
-            pass  # the connection is ending anyway
-        finally:
-            self._lock.release()
+                self._commands.transmit()
 
     # -- input ------------------------------------------------------------------------------------
 
@@ -204,107 +235,58 @@ class Connection:
         self._liveness.heard()
         with self._lock:
             events = self._protocol.receive(data)
+            if events and isinstance(events[-1], LoggedOut):
+                self._commands.hold_output()
+            if self._admitted and self._protocol.output_size:  # pings and R2Ts need not wait for the commands
+                self._commands.transmit()
         for event in events:
             self._handlers[type(event)](event)
             if self._ended:
                 break
         with self._lock:
-            self._send()
+            self._commands.transmit()
 
-    def _end(self, event: LoggedOut | ProtocolFailure) -> None:
+    def _logged_out(self, event: LoggedOut) -> None:
         log.info("connection of %s: %s", self.peer, event)
         self._ended = True
 
+    def _failed(self, event: ProtocolFailure) -> None:
+        log.info("connection of %s: %s", self.peer, event)
+        self._ended = True
+        if event.status is LoginStatus.AUTHENTICATION_FAILURE:
+            self._shared.gate.failed(self._address)
+
     def _logged_in(self, event: LoggedIn) -> None:
+        if event.session.user is not None:
+            self._shared.gate.succeeded(self._address)
         self._info = event.session
-        self._admitted = self._admission.admit(self)
+        status = self._shared.admission.admit(self)
+        self._admitted = status is LoginStatus.SUCCESS
         if self._admitted:
-            self._sock.settimeout(None)  # the limit was for the login
             log.info("%s (%s) logged in", event.session.initiator_name, self.peer)
             return
-        log.info("%s (%s) turned away: the volume is taken", event.session.initiator_name, self.peer)
+        log.info("%s (%s) turned away: 0x%04x", event.session.initiator_name, self.peer, status)
         self._ended = True
         with self._lock:
-            self._protocol.refuse_session()
+            self._protocol.refuse_session(status)
 
     # -- commands ---------------------------------------------------------------------------------
 
-    def _command_received(self, event: CommandReceived) -> None:
-        task = event.task
-        outcome = self._start(task)
-        if not isinstance(outcome, Result):
-            result = self._executor.try_inline(outcome)
-            if result is None:
-                self._in_flight.begin(task)
-                self._pool.submit(self._execute, task, outcome)
-                return
-            outcome = result
-        with self._lock:
-            self._complete(task, outcome)
-
     def _start(self, task: Task) -> Operation | Result:
         if task.data_withheld:
-            return self._executor.refuse_length()
-        return self._target.start(self.nexus, task.lun, task.cdb, task.data_out)
+            return self._shared.executor.refuse_length()
+        return self._shared.target.start(self.nexus, task.lun, task.cdb, task.data_out)
 
-    def _execute(self, task: Task, operation: Operation) -> None:
-        try:
-            given_up = self._ended or task.aborted
-            result = ABORTED if given_up else self._executor.execute(operation)
-            with self._lock:
-                self._complete(task, result)
-                self._send()
-        except OSError:
-            pass  # the connection is gone; its thread notices
-        except Exception:
-            log.exception("a command of %s met a bug", self.peer)
-            self.abort()
-        finally:
-            self._in_flight.end(task)
-
-    def _complete(self, task: Task, result: Result) -> None:
-        self._protocol.complete(
-            task,
-            status=result.status,
-            data_in=result.data_in,
-            sense=result.sense,
-            transfer_wanted=result.transfer_wanted,
-        )
+    def _abort_others(self, task: Task, operation: AbortTasks, then: Callable[[Result], None]) -> None:
+        unit = self._shared.target.unit(task.lun)
+        assert unit is not None
+        self._shared.management.abort_for(self, task.lun, operation, lambda: then(unit.finish(operation)))
 
     def _task_management_requested(self, event: TaskManagementRequested) -> None:
-        """Answered once every command that might be meant has ended: none can reach a member afterwards."""
-        if not self._in_flight.when_ended(lambda: self._finish_task_management(event)):
-            self._answer_task_management(event, TaskManagementResponse.FUNCTION_REJECTED)
+        """Answered once every command that is meant has ended: none can reach a member afterwards."""
+        self._commands.drop_aborted()
 
-    def _finish_task_management(self, event: TaskManagementRequested) -> None:
-        try:
-            self._answer_task_management(event, task_management.carry_out(self._target, event))
-        except Exception:
-            log.exception("task management of %s met a bug", self.peer)
-            self.abort()
+        def answer(response: TaskManagementResponse) -> None:
+            self._commands.answer(lambda: self._protocol.finish_task_management(event, response))
 
-    def _answer_task_management(
-        self, event: TaskManagementRequested, response: TaskManagementResponse
-    ) -> None:
-        with self._lock, contextlib.suppress(OSError):  # the connection is gone; its thread notices
-            self._protocol.finish_task_management(event, response)
-            self._send()
-
-    # -- output -----------------------------------------------------------------------------------
-
-    def _send(self) -> None:
-        """Send all there is; the caller holds the lock."""
-        buffers = self._protocol.take_output()
-        while buffers:
-            sent = self._sock.sendmsg(buffers[:SEND_PIECES])
-            buffers = _rest(buffers, sent)
-
-
-def _rest(buffers: list[Any], sent: int) -> list[Any]:
-    """What is left of ``buffers`` after their first ``sent`` bytes."""
-    for index, buffer in enumerate(buffers):
-        size = len(buffer)
-        if sent < size:
-            return [memoryview(buffer)[sent:], *buffers[index + 1 :]]
-        sent -= size
-    return []
+        self._shared.management.carry_out(self, event, answer)

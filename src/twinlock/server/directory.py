@@ -1,21 +1,28 @@
-"""The targets a connection may log in to."""
+"""The target that a worker's connections may log in to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 from twinlock.iscsi.chap import ChapPolicy, Secret
 from twinlock.iscsi.directory import TargetEntry
+from twinlock.server.access import AllowList
 from twinlock.server.messages import Chap, VolumeSpec
-
-PORTAL_GROUP = 1
-"""All portals are one group: any of them leads to the same volume (RFC 7143 section 4.3.1)."""
 
 
 class SingleTarget:
-    """A worker's directory: its own volume, nothing else."""
+    """A worker's directory for one connection: its own volume, nothing else."""
 
-    def __init__(self, spec: VolumeSpec) -> None:
+    def __init__(
+        self, spec: VolumeSpec, allowed: AllowList, host: str, addresses: Sequence[str] = ()
+    ) -> None:
+        """``host``: the address the connection comes from; ``addresses``: the portals to be told of."""
+        self._addresses = list(addresses)
+        near = allowed.permits_address(host)
         self._entry = TargetEntry(
-            name=spec.target, alias=spec.name, authentication=chap_policy(spec.chap), available=True
+            name=spec.target,
+            alias=spec.name,
+            authentication=chap_policy(spec.chap),
+            available=True,
+            permits=lambda initiator_name: near and allowed.permits_name(initiator_name),
         )
 
     def find(self, target_name: str, /) -> TargetEntry | None:
@@ -23,24 +30,8 @@ class SingleTarget:
         return self._entry if target_name.lower() == self._entry.name else None
 
     def visible(self, _initiator_name: str, /) -> list[tuple[str, list[str]]]:
-        """Discovery is the supervisor's."""
-        return []
-
-
-class DiscoveryDirectory:
-    """What discovery sees: every volume that is configured, locked or not."""
-
-    def __init__(self, targets: Callable[[], Iterable[str]], portal: str) -> None:
-        self._targets = targets
-        self._portal = portal
-
-    def find(self, _target_name: str, /) -> TargetEntry | None:
-        """Normal sessions are the workers'."""
-        return None
-
-    def visible(self, _initiator_name: str, /) -> list[tuple[str, list[str]]]:
-        """Every target, at the address the initiator came in by."""
-        return [(name, [f"{self._portal},{PORTAL_GROUP}"]) for name in self._targets()]
+        """The own target, in answer to SendTargets in a normal session; discovery is the supervisor's."""
+        return [(self._entry.name, self._addresses)]
 
 
 def chap_policy(chap: Chap | None) -> ChapPolicy | None:

@@ -3,11 +3,12 @@
 Reads that the page cache can answer, and writes while the device keeps up, are
 done at once in the caller's thread: a hand-over to another thread costs more
 than they do.  What may wait for a medium goes to the pool, so that one slow
-command holds up no other.
+command holds up no other.  Commands that move more than one transfer do it in
+pieces, and look between them whether anybody still wants it.
 """
 
-import time
 from collections.abc import Callable
+from threading import Semaphore
 from typing import Any
 
 from typing_extensions import Buffer
@@ -15,14 +16,45 @@ from typing_extensions import Buffer
 from twinlock.block.device import BlockDevice
 from twinlock.errors import DeviceError
 from twinlock.scsi.logical_unit import LogicalUnit
-from twinlock.scsi.operations import Discard, Flush, Operation, Read, Result, Verify, Write
+from twinlock.scsi.operations import (
+    Answer,
+    BlockStatus,
+    CompareAndWrite,
+    Copy,
+    Discard,
+    Flush,
+    Operation,
+    OrWrite,
+    Prefetch,
+    Read,
+    Result,
+    Status,
+    Verify,
+    Write,
+    WriteSame,
+    WriteVerify,
+)
 from twinlock.scsi.sense import Sense
+from twinlock.server.exclusion import Exclusion
+from twinlock.server.extents import extents
+from twinlock.server.pace import Pace
+from twinlock.server.pieces import PIECE, either, pieces
 from twinlock.wire.scsi_sense import SenseCode
 
-SLOW_WRITE = 0.005
-"""Seconds after which a write counts as slow."""
-CAUTION = 1.0
-"""Seconds for which writes go to the pool after a slow one."""
+GivenUp = Callable[[], bool]
+"""Whether nobody wants the command any more: it was aborted, or its connection is gone."""
+
+
+_READS = (Read, BlockStatus, Prefetch)
+"""Without FUA these neither write nor flush: no write has to wait for them."""
+
+
+class _Ended(Exception):
+    """A command ends with ``status``, before it is done."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Executor:
@@ -31,13 +63,22 @@ class Executor:
     def __init__(self, unit: LogicalUnit, device: BlockDevice) -> None:
         self._unit = unit
         self._device = device
-        self._cautious_until = 0.0
-        self._actions: dict[type[Any], Callable[[Any], Buffer | None]] = {
+        self._pace = Pace()
+        self._exclusion = Exclusion()
+        self._copies = Semaphore(unit.limits.copies)
+        self._actions: dict[type[Any], Callable[[Any, GivenUp], Answer]] = {
             Read: self._read,
             Write: self._write,
             Flush: self._flush,
             Discard: self._discard,
             Verify: self._verify,
+            Prefetch: self._prefetch,
+            WriteSame: self._write_same,
+            WriteVerify: self._write_verify,
+            CompareAndWrite: self._compare_and_write,
+            OrWrite: self._or_write,
+            BlockStatus: self._block_status,
+            Copy: self._copy,
         }
 
     def refuse_length(self) -> Result:
@@ -47,43 +88,155 @@ class Executor:
     def try_inline(self, operation: Operation) -> Result | None:
         """The result if the operation can be done without waiting for a medium, else None."""
         if type(operation) is Read and not operation.fua:
-            try:
-                data = self._device.read_nowait(operation.offset, operation.length)
-            except DeviceError:
-                return None  # the blocking way deals with it
-            return None if data is None else self._unit.finish(operation, data)
-        if type(operation) is Write and not operation.fua and time.monotonic() >= self._cautious_until:
-            return self.execute(operation)
+            return self._try_read(operation)
+        if type(operation) is Write and not operation.fua and self._pace.keeps_up():
+            return self._try_write(operation)
         return None
 
-    def execute(self, operation: Operation) -> Result:
-        """Carry the operation out, however long it takes."""
+    def execute(self, operation: Operation, given_up: GivenUp = lambda: False) -> Result:
+        """Carry the operation out, however long it takes; if ``given_up``, to TASK ABORTED halfway."""
+        if type(operation) in _READS and not getattr(operation, "fua", False):
+            return self._execute(operation, given_up)
+        turn = self._pace.begin(lasting=type(operation) is not Write or operation.fua)
         try:
-            data = self._actions[type(operation)](operation)
+            return self._execute(operation, given_up)
+        finally:
+            self._pace.end(turn)
+
+    def _execute(self, operation: Operation, given_up: GivenUp) -> Result:
+        try:
+            self._go_on(given_up)
+            answer = self._actions[type(operation)](operation, given_up)
         except DeviceError as error:
             return self._unit.fail(operation, error)
-        return self._unit.finish(operation, data)
+        except _Ended as ended:
+            if isinstance(operation, Copy):
+                operation.job.end()
+            return Result(ended.status)
+        return self._unit.finish(operation, answer)
 
-    def _read(self, operation: Read) -> Buffer:
+    # -- at once ----------------------------------------------------------------------------------
+
+    def _try_read(self, operation: Read) -> Result | None:
+        try:
+            data = self._device.read_nowait(operation.offset, operation.length)
+        except DeviceError:
+            return None  # the blocking way deals with it
+        return None if data is None else self._unit.finish(operation, data)
+
+    def _try_write(self, operation: Write) -> Result | None:
+        ticket = self._exclusion.try_share(operation.offset, memoryview(operation.data).nbytes)
+        if ticket is None:
+            return None
+        turn = self._pace.begin()
+        try:
+            self._device.write(operation.offset, operation.data)
+        except DeviceError as error:
+            return self._unit.fail(operation, error)
+        finally:
+            self._pace.end(turn)
+            self._exclusion.leave(ticket)
+        return self._unit.finish(operation)
+
+    # -- reads ------------------------------------------------------------------------------------
+
+    def _read(self, operation: Read, _given_up: GivenUp) -> Buffer:
         if operation.fua:
             self._device.flush()
         return self._device.read(operation.offset, operation.length)
 
-    def _write(self, operation: Write) -> None:
-        started = time.monotonic()
-        self._device.write(operation.offset, operation.data)
-        if operation.fua:
-            self._device.flush()
-        ended = time.monotonic()
-        if ended - started > SLOW_WRITE:
-            self._cautious_until = ended + CAUTION
+    def _verify(self, operation: Verify, _given_up: GivenUp) -> Buffer:
+        self._device.flush()
+        return self._device.read_medium(operation.offset, operation.length)
 
-    def _flush(self, _operation: Flush) -> None:
+    def _prefetch(self, operation: Prefetch, _given_up: GivenUp) -> None:
+        self._device.prefetch(operation.offset, operation.length)
+
+    def _block_status(self, operation: BlockStatus, given_up: GivenUp) -> Answer:
+        block_size = self._unit.geometry.block_size
+        end = operation.offset + operation.length
+        return extents(self._device, operation.offset, end, block_size, operation.most)
+
+    # -- writes -----------------------------------------------------------------------------------
+
+    def _write(self, operation: Write, _given_up: GivenUp) -> None:
+        with self._exclusion.shared(operation.offset, memoryview(operation.data).nbytes):
+            self._device.write(operation.offset, operation.data)
+        self._force(operation.fua)
+
+    def _write_verify(self, operation: WriteVerify, _given_up: GivenUp) -> Buffer:
+        """Alone, for another write in between would be taken for a broken medium."""
+        length = memoryview(operation.data).nbytes
+        with self._exclusion.alone(operation.offset, length):
+            self._device.write(operation.offset, operation.data)
+            self._device.flush()
+            return self._device.read_medium(operation.offset, length)
+
+    def _write_same(self, operation: WriteSame, given_up: GivenUp) -> None:
+        block = bytes(operation.block)
+        data = memoryview(block * (min(PIECE, operation.length) // len(block)))
+        for start, length in pieces(operation.offset, operation.length):
+            self._go_on(given_up)
+            with self._exclusion.shared(start, length):
+                self._device.write(start, data[:length])
+
+    def _compare_and_write(self, operation: CompareAndWrite, _given_up: GivenUp) -> Buffer:
+        expected = bytes(operation.compare)
+        with self._exclusion.alone(operation.offset, len(expected)):
+            found = bytes(self._device.read(operation.offset, len(expected)))
+            if found == expected:
+                self._device.write(operation.offset, operation.data)
+        self._force(operation.fua and found == expected)
+        return found
+
+    def _or_write(self, operation: OrWrite, _given_up: GivenUp) -> None:
+        length = memoryview(operation.data).nbytes
+        with self._exclusion.alone(operation.offset, length):
+            found = self._device.read(operation.offset, length)
+            self._device.write(operation.offset, either(found, operation.data))
+        self._force(operation.fua)
+
+    def _discard(self, operation: Discard, given_up: GivenUp) -> None:
+        for offset, length in operation.ranges:
+            self._go_on(given_up)
+            with self._exclusion.shared(offset, length):
+                self._device.discard(offset, length)
+
+    def _flush(self, _operation: Flush, _given_up: GivenUp) -> None:
         self._device.flush()
 
-    def _discard(self, operation: Discard) -> None:
-        for offset, length in operation.ranges:
-            self._device.discard(offset, length)
+    def _force(self, wanted: bool) -> None:
+        """FUA: on the medium before the command ends."""
+        if wanted:
+            self._device.flush()
 
-    def _verify(self, operation: Verify) -> Buffer:
-        return self._device.read(operation.offset, operation.length)
+    # -- copies -----------------------------------------------------------------------------------
+
+    def _copy(self, operation: Copy, given_up: GivenUp) -> None:
+        if not self._copies.acquire(blocking=False):
+            raise _Ended(Status.BUSY)
+        operation.job.begin()
+        try:
+            for source, destination, length in operation.segments:
+                self._copy_segment(operation, source, destination, length, given_up)
+                operation.job.segments += 1
+        finally:
+            operation.job.end()
+            self._copies.release()
+
+    def _copy_segment(
+        self, operation: Copy, source: int, destination: int, length: int, given_up: GivenUp
+    ) -> None:
+        """Where source and destination overlap, nothing is overwritten before it is copied."""
+        distance = destination - source
+        for start, count in pieces(source, length, backwards=0 < distance < length):
+            self._go_on(given_up)
+            data = self._device.read(start, count)
+            with self._exclusion.shared(start + distance, count):
+                self._device.write(start + distance, data)
+            operation.job.advance(count)
+
+    @staticmethod
+    def _go_on(given_up: GivenUp) -> None:
+        if given_up():
+            raise _Ended(Status.TASK_ABORTED)

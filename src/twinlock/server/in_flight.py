@@ -1,14 +1,17 @@
-"""The commands of one connection that the pool is carrying out, and what waits for their end."""
+"""The commands of one session that are being carried out: what may begin, and what waits for their end.
+
+A command begins before anything is done for it and ends when it can have no
+effect any more.  Whoever aborts marks the tasks first and looks here second, so a
+command either is seen here or sees that it was aborted: none slips through.
+"""
 
 import threading
 from collections.abc import Callable
 
 from twinlock.iscsi.task import Task
 
-MAX_WAITING = 16
-"""Task management functions that may wait at once; no initiator has more than one or two."""
-
 Action = Callable[[], None]
+Affected = Callable[[Task], bool]
 
 
 class InFlight:
@@ -19,47 +22,48 @@ class InFlight:
         self._quiet = threading.Condition(self._lock)
         self._running: set[Task] = set()
         self._waiting: list[tuple[set[Task], Action]] = []
-        self._acting = 0
+        self._fenced = False
 
-    def begin(self, task: Task) -> None:
-        """A command goes to the pool."""
+    def begin(self, task: Task) -> bool:
+        """Whether the command may be carried out: not if it was aborted, nor behind the fence."""
         with self._lock:
+            if self._fenced or task.aborted:
+                return False
             self._running.add(task)
+            return True
 
     def end(self, task: Task) -> None:
         """The command can have no effect any more; runs what waited for just that."""
         with self._lock:
             self._running.discard(task)
-            for awaited, _ in self._waiting:
-                awaited.discard(task)
-            due = [action for awaited, action in self._waiting if not awaited]
-            self._waiting = [(awaited, action) for awaited, action in self._waiting if awaited]
-            self._acting += len(due)
-            self._quiet.notify_all()
-        self._act(due)
+            due = self._take_due(task) if self._waiting else []
+            if self._fenced and not self._running:
+                self._quiet.notify_all()
+        for action in due:
+            action()
 
-    def when_ended(self, action: Action) -> bool:
-        """Run ``action`` once all that is in flight now has ended; False if too many wait already."""
+    def _take_due(self, task: Task) -> list[Action]:
+        for awaited, _ in self._waiting:
+            awaited.discard(task)
+        due = [action for awaited, action in self._waiting if not awaited]
+        self._waiting = [(awaited, action) for awaited, action in self._waiting if awaited]
+        return due
+
+    def when_ended(self, affected: Affected, action: Action) -> None:
+        """Run ``action`` once every affected command that is being carried out now has ended."""
         with self._lock:
-            if self._running:
-                if len(self._waiting) >= MAX_WAITING:
-                    return False
-                self._waiting.append((set(self._running), action))
-                return True
-            self._acting += 1
-        self._act([action])
-        return True
+            awaited = {task for task in self._running if affected(task)}
+            if awaited:
+                self._waiting.append((awaited, action))
+                return
+        action()
+
+    def fence(self) -> None:
+        """From now on no command begins."""
+        with self._lock:
+            self._fenced = True
 
     def wait_until_quiet(self) -> None:
-        """Return once no command is in flight and nothing waits for one."""
+        """Behind the fence: return once every command has ended."""
         with self._quiet:
-            self._quiet.wait_for(lambda: not self._running and not self._waiting and not self._acting)
-
-    def _act(self, due: list[Action]) -> None:
-        for action in due:
-            try:
-                action()
-            finally:
-                with self._quiet:
-                    self._acting -= 1
-                    self._quiet.notify_all()
+            self._quiet.wait_for(lambda: not self._running)

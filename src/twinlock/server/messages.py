@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, SecretBytes, SecretStr
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 def _passphrase(value: object) -> SecretBytes:
@@ -61,6 +61,21 @@ class VolumeSpec(Message):
     chap: Chap | None = None
     patience: float = 10.0
     """Seconds that a session has to answer a ping before a newcomer takes its place."""
+    shared: bool = False
+    """Several initiators at once, for cluster file systems, which coordinate by reservations."""
+    read_only: bool = False
+    """Commands that change the medium are refused."""
+    discard: bool = True
+    """UNMAP is offered, and reaches the members as holes or discards."""
+    initiators: tuple[str, ...] = ()
+    """The names that may log in; empty: any."""
+    networks: tuple[str, ...] = ()
+    """The networks (CIDR) that logins may come from; empty: any."""
+    reservations: str | None = None
+    """Where persistent reservations are kept across restarts; the array's UUID is added to the name.
+
+    None: they are not kept (PTPL_C 0).
+    """
 
 
 class Hello(Message):
@@ -92,11 +107,15 @@ class Open(Message):
 
 
 class Login(Message):
-    """Take over a client's socket; ``first`` is what has been read from it."""
+    """Take over a client's socket; ``first`` is what has been read from it.
+
+    ``addresses`` are the portals by which the peer reaches the volume, for SendTargets.
+    """
 
     op: Literal["login"] = "login"
     first: Bytes
     peer: str
+    addresses: tuple[str, ...] = ()
 
 
 class Status(Message):
@@ -152,8 +171,19 @@ class SessionStatus(Message):
     since: float
 
 
+class FailedLogins(Message):
+    """Logins from one address that did not prove who they are; ``last`` in seconds since the epoch."""
+
+    address: str
+    count: int
+    last: float
+
+
 class VolumeStatus(Message):
-    """An open volume.  ``size`` in bytes; ``resync`` is (done, total) in bytes while one runs."""
+    """An open volume.  ``size`` in bytes; ``resync`` is (done, total) in bytes while one runs.
+
+    From ``chap`` to ``networks``: what it was opened with.
+    """
 
     array: UUID
     size: int
@@ -165,7 +195,15 @@ class VolumeStatus(Message):
     degraded: bool
     members: tuple[MemberStatus, ...]
     resync: tuple[int, int] | None = None
-    session: SessionStatus | None = None
+    chap: bool
+    mutual_chap: bool
+    shared: bool
+    read_only: bool
+    discard: bool
+    initiators: tuple[str, ...]
+    networks: tuple[str, ...]
+    sessions: tuple[SessionStatus, ...] = ()
+    failed_logins: tuple[FailedLogins, ...] = ()
 
 
 class Event(Message):

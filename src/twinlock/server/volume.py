@@ -30,6 +30,7 @@ from twinlock.errors import (
     NoMemberUsable,
     NotAMember,
     PassphraseUnusable,
+    ReservationsUnreadable,
     TwinlockError,
 )
 from twinlock.luks.container import PROBE_LENGTH, OpenContainer, header_length, unlock_container
@@ -37,10 +38,12 @@ from twinlock.native import SectorCipher
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
+from twinlock.scsi.reservations.record import DamagedRecord
 from twinlock.scsi.target import ScsiTarget
 from twinlock.server.derivation import one_derivation
-from twinlock.server.messages import MemberStatus, SessionStatus, VolumeSpec, VolumeStatus
+from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, VolumeSpec, VolumeStatus
 from twinlock.server.news import News
+from twinlock.server.reservations import ReservationFile
 
 PHYSICAL_BLOCK = 4096
 """Bytes; what initiators align to, whatever the logical block size."""
@@ -57,10 +60,15 @@ class Volume:
     unit: LogicalUnit
     target: ScsiTarget
     cipher: str | None
-    paths: tuple[str, ...]
-    """Where the members are said to be."""
+    spec: VolumeSpec
+    """What it was opened with."""
 
-    def status(self, target: str, session: SessionStatus | None) -> VolumeStatus:
+    def status(
+        self,
+        target: str,
+        sessions: tuple[SessionStatus, ...],
+        failed_logins: tuple[FailedLogins, ...] = (),
+    ) -> VolumeStatus:
         """How the volume is, now."""
         array = self.mirror.status()
         progress = array.resync
@@ -75,13 +83,21 @@ class Volume:
             degraded=array.degraded,
             members=tuple(self._members(array.members)),
             resync=(progress.done, progress.total) if progress.done < progress.total else None,
-            session=session,
+            chap=self.spec.chap is not None,
+            mutual_chap=self.spec.chap is not None and self.spec.chap.mutual_secret is not None,
+            shared=self.spec.shared,
+            read_only=self.spec.read_only,
+            discard=self.spec.discard,
+            initiators=self.spec.initiators,
+            networks=self.spec.networks,
+            sessions=sessions,
+            failed_logins=failed_logins,
         )
 
     def _members(self, members: Iterable[block_status.MemberStatus]) -> Iterator[MemberStatus]:
         """The members; where none is there, the configured path that should be."""
         present = {member.path for member in members}
-        absent = iter([path for path in self.paths if path not in present])
+        absent = iter([path for path in self.spec.members if path not in present])
         for member in members:
             yield MemberStatus(
                 path=member.path or next(absent, "(no disk)"),
@@ -106,7 +122,7 @@ def open_volume(spec: VolumeSpec, passphrase: SecretBytes | None, derivation_loc
         cipher = None if container is None else str(container.cipher_name)
         unit = _logical_unit(spec, mirror, device)
         undo.pop_all()
-        return Volume(mirror, device, unit, ScsiTarget({0: unit}), cipher, spec.members)
+        return Volume(mirror, device, unit, ScsiTarget({0: unit}), cipher, spec)
 
 
 def _judge(spec: VolumeSpec, undo: contextlib.ExitStack) -> Judgement:
@@ -180,6 +196,20 @@ def _logical_unit(spec: VolumeSpec, mirror: Mirror, device: BlockDevice) -> Logi
     wanted = device.block_size if spec.encrypted else spec.block_size or device.block_size
     block_size = max(device.block_size, wanted)
     geometry = Geometry(
-        blocks=device.size // block_size, block_size=block_size, physical_block_size=PHYSICAL_BLOCK
+        blocks=device.size // block_size,
+        block_size=block_size,
+        physical_block_size=PHYSICAL_BLOCK,
+        discard=spec.discard,
     )
-    return LogicalUnit(Identity.of_array(mirror.uuid, target_name=spec.target), geometry)
+    identity = Identity.of_array(mirror.uuid, target_name=spec.target)
+    path = _reservations_path(spec, UUID(bytes=mirror.uuid))
+    store = None if path is None else ReservationFile(path)
+    try:
+        return LogicalUnit(identity, geometry, read_only=spec.read_only, reservations_store=store)
+    except (OSError, DamagedRecord) as error:
+        raise ReservationsUnreadable(name=spec.name, reason=error, path=path) from error
+
+
+def _reservations_path(spec: VolumeSpec, array: UUID) -> Path | None:
+    """The array's own file: a volume made anew under an old name is not reserved for anybody."""
+    return None if spec.reservations is None else Path(f"{spec.reservations}.{array}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import twinlock
-from twinlock.errors import DeviceError, InternalError, NotClosedCleanly, TwinlockError
+from twinlock.errors import DeviceError, InternalError, NoMemberUsable, NotClosedCleanly, TwinlockError
 from twinlock.native.process import harden, is_dumpable
 from twinlock.native.selftest import self_test
 from twinlock.server import control
@@ -128,7 +128,7 @@ class Worker:
             reply = Envelope(id=envelope.id, error=error.describe())
         except DeviceError as error:
             log.error("%s: %s", request.op, error)
-            reply = Envelope(id=envelope.id, error=NotClosedCleanly(reason=error).describe())
+            reply = Envelope(id=envelope.id, error=_for_people(request, error).describe())
         except Exception as error:
             log.exception("%s met a bug", request.op)
             reply = Envelope(id=envelope.id, error=InternalError(reason=type(error).__name__).describe())
@@ -178,7 +178,7 @@ class Worker:
         if not descriptors or self._service is None:  # no descriptor is left for it
             return
         sock = socket.socket(fileno=descriptors.pop())
-        self._service.serve(sock, request.first, request.peer)
+        self._service.serve(sock, request.first, request.peer, request.addresses)
 
     def _status(self, _request: Status, _descriptors: list[int]) -> Message:
         if self._service is None:
@@ -190,6 +190,13 @@ class Worker:
         self._running = False
         if service is not None:
             service.close()
+
+
+def _for_people(request: Request, error: DeviceError) -> TwinlockError:
+    """What it means that a member failed in the middle of a request."""
+    if isinstance(request, Open):
+        return NoMemberUsable(name=request.spec.name, reason=error)
+    return NotClosedCleanly(reason=error)
 
 
 def _signal_pipe() -> int:

@@ -12,6 +12,15 @@ BHS_SIZE = 48
 """Bytes of a basic header segment, whatever the opcode (section 11.2)."""
 
 
+@structure(size=8, section="RFC 7143 section 11.2")
+class HeaderStart(Structure):
+    """What is needed to cut a PDU out of a stream; the length of the additional headers is in words."""
+
+    opcode: int = bits(0, 5, 0)
+    total_ahs_length: int = u8(4)
+    data_segment_length: int = u24(5)
+
+
 @structure(size=48, section="RFC 7143 section 11.2")
 class BasicHeader(Structure):
     """What every header has in common, and all that is known of an unknown one."""

@@ -16,8 +16,11 @@ from twinlock.wire.structure import Malformed
 KEY_LENGTH = 63
 """Characters of the longest key name (section 6.1)."""
 
-_KEY = re.compile(r"[A-Z][A-Za-z0-9.\-+@_]{0,62}")
-_DECIMAL = re.compile(r"[0-9]{1,20}")
+NUMBER_LENGTH = 20
+"""Characters of the longest number, which is one of 64 bits."""
+
+_KEY = re.compile(rf"[A-Z][A-Za-z0-9.\-+@_]{{0,{KEY_LENGTH - 1}}}")
+_DECIMAL = re.compile(r"[0-9]+")
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]+")
 _BASE64 = re.compile(r"0[bB][0-9a-zA-Z+/]+={0,2}")
 
@@ -56,11 +59,11 @@ def build_pairs(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> bytes:
 
 
 def parse_number(text: str) -> int:
-    """A decimal or hexadecimal constant (section 6.1); raises ValueError."""
-    if _HEXADECIMAL.fullmatch(text) and len(text) <= 18:
-        return int(text[2:], 16)
-    if _DECIMAL.fullmatch(text):
-        return int(text)
+    """A decimal or hexadecimal constant of 64 bits at most (section 6.1); raises ValueError."""
+    if len(text) <= NUMBER_LENGTH:
+        base = 16 if _HEXADECIMAL.fullmatch(text) else 10 if _DECIMAL.fullmatch(text) else None
+        if base and (value := int(text, base)) < 1 << 64:
+            return value
     raise ValueError("not a number")
 
 

@@ -33,6 +33,8 @@ class VpdPage(IntEnum):
     SUPPORTED_PAGES = 0x00
     UNIT_SERIAL_NUMBER = 0x80
     DEVICE_IDENTIFICATION = 0x83
+    EXTENDED_INQUIRY = 0x86
+    THIRD_PARTY_COPY = 0x8F
     BLOCK_LIMITS = 0xB0
     BLOCK_DEVICE_CHARACTERISTICS = 0xB1
     LOGICAL_BLOCK_PROVISIONING = 0xB2
@@ -55,6 +57,10 @@ class StandardInquiry(Structure):
     hierarchical_luns: bool = flag(3, 4, default=True)
     response_data_format: int = bits(3, 3, 0, default=2)
     additional_length: int = u8(4, default=91)
+    target_port_group_support: int = bits(5, 5, 4, default=0)
+    third_party_copy: bool = flag(5, 3)
+    protection: bool = flag(5, 0, default=False)
+    multiple_ports: bool = flag(6, 4, default=False)
     command_queuing: bool = flag(7, 1, default=True)
     vendor: bytes = raw(8, 8)
     product: bytes = raw(16, 16)
@@ -72,6 +78,21 @@ class VpdHeader(Structure):
     peripheral: int = u8(0)
     page_code: int = u8(1)
     page_length: int = u16(2)
+
+
+@structure(size=64, section="SPC-4 Extended INQUIRY Data VPD page")
+class ExtendedInquiry(Structure):
+    """Tasks are simple ones, whatever they say; the cache is volatile; sense data stay below 64 bytes."""
+
+    peripheral: int = u8(0)
+    page_code: int = u8(1, default=VpdPage.EXTENDED_INQUIRY)
+    page_length: int = u16(2, default=60)
+    head_of_queue: bool = flag(5, 2, default=False)
+    ordered: bool = flag(5, 1, default=False)
+    simple: bool = flag(5, 0, default=True)
+    non_volatile_cache: bool = flag(6, 1, default=False)
+    volatile_cache: bool = flag(6, 0, default=True)
+    maximum_sense_length: int = u8(13, default=64)
 
 
 class Association(IntEnum):
@@ -122,7 +143,7 @@ class BlockLimits(Structure):
     peripheral: int = u8(0)
     page_code: int = u8(1, default=VpdPage.BLOCK_LIMITS)
     page_length: int = u16(2, default=60)
-    maximum_compare_and_write_length: int = u8(5, default=0)
+    maximum_compare_and_write_length: int = u8(5)
     optimal_transfer_length_granularity: int = u16(6)
     maximum_transfer_length: int = u32(8)
     optimal_transfer_length: int = u32(12)
@@ -131,7 +152,7 @@ class BlockLimits(Structure):
     maximum_unmap_descriptor_count: int = u32(24)
     optimal_unmap_granularity: int = u32(28)
     unmap_granularity_alignment_valid: bool = flag(32, 7)
-    maximum_write_same_length: int = u64(36, default=0)
+    maximum_write_same_length: int = u64(36)
 
 
 @structure(size=64, section="SBC-3 Block Device Characteristics VPD page")
@@ -153,8 +174,8 @@ class LogicalBlockProvisioning(Structure):
     page_code: int = u8(1, default=VpdPage.LOGICAL_BLOCK_PROVISIONING)
     page_length: int = u16(2, default=4)
     unmap: bool = flag(5, 7)
-    write_same_16: bool = flag(5, 6, default=False)
-    write_same_10: bool = flag(5, 5, default=False)
+    write_same_16: bool = flag(5, 6)
+    write_same_10: bool = flag(5, 5)
     reads_zeros: int = bits(5, 4, 2, default=0)
     anchor: bool = flag(5, 1, default=False)
     provisioning_type: int = bits(6, 2, 0)

@@ -6,10 +6,12 @@ from twinlock.wire.structure import Structure, bits, flag, structure, u8, u16, u
 
 
 class ModePage(IntEnum):
-    """PAGE CODE of MODE SENSE."""
+    """PAGE CODE of MODE SENSE and MODE SELECT."""
 
+    READ_WRITE_ERROR_RECOVERY = 0x01
     CACHING = 0x08
     CONTROL = 0x0A
+    INFORMATIONAL_EXCEPTIONS = 0x1C
     ALL = 0x3F
 
 
@@ -63,6 +65,25 @@ class LongBlockDescriptor(Structure):
     block_length: int = u32(12)
 
 
+@structure(size=2, section="SPC-4 page_0 mode page format")
+class ModePageHeader(Structure):
+    """In front of each page.  PS means nothing in a MODE SELECT."""
+
+    subpage_format: bool = flag(0, 6)
+    page_code: int = bits(0, 5, 0)
+    page_length: int = u8(1)
+
+
+@structure(size=12, section="SBC-3 Read-Write Error Recovery mode page")
+class ErrorRecoveryPage(Structure):
+    """ARRE 1: blocks that were hard to read are rewritten."""
+
+    page_code: int = bits(0, 5, 0, default=ModePage.READ_WRITE_ERROR_RECOVERY)
+    page_length: int = u8(1, default=0x0A)
+    automatic_write_reallocation: bool = flag(2, 7, default=False)
+    automatic_read_reallocation: bool = flag(2, 6, default=False)
+
+
 @structure(size=20, section="SBC-3 Caching mode page")
 class CachingPage(Structure):
     """WCE 1: what was written is durable only after SYNCHRONIZE CACHE, or with FUA."""
@@ -81,9 +102,20 @@ class ControlPage(Structure):
     page_length: int = u8(1, default=0x0A)
     task_set_type: int = bits(2, 7, 5, default=0)
     descriptor_sense: bool = flag(2, 2)
-    queue_algorithm_modifier: int = bits(3, 7, 4)
+    global_logging_save_disable: bool = flag(2, 1, default=False)
+    queue_algorithm_modifier: int = bits(3, 7, 4, default=0)
     queue_error_management: int = bits(3, 2, 1, default=0)
     unit_attention_interlock: int = bits(4, 5, 4, default=0)
     software_write_protect: bool = flag(4, 3, default=False)
     task_aborted_status: bool = flag(5, 6, default=False)
-    busy_timeout_period: int = u16(8)
+    busy_timeout_period: int = u16(8, default=0)
+
+
+@structure(size=12, section="SPC-4 Informational Exceptions Control mode page")
+class InformationalExceptionsPage(Structure):
+    """DEXCPT 1: failure predictions are not reported as sense data."""
+
+    page_code: int = bits(0, 5, 0, default=ModePage.INFORMATIONAL_EXCEPTIONS)
+    page_length: int = u8(1, default=0x0A)
+    disable_exceptions: bool = flag(2, 3, default=False)
+    reporting_method: int = bits(3, 3, 0, default=0)

@@ -80,6 +80,57 @@ def test_read_nowait_answers_the_same_or_nothing(device: BlockDevice) -> None:
     assert found is None or bytes(found) == pattern(7, device.block_size)
 
 
+def test_the_medium_holds_what_was_flushed(device: BlockDevice) -> None:
+    block = device.block_size
+    device.write(3 * block, pattern(1, 5 * block))
+    device.flush()
+    assert bytes(device.read_medium(3 * block, 5 * block)) == pattern(1, 5 * block)
+    assert bytes(device.read_medium(4 * block, block)) == pattern(1, 5 * block)[block : 2 * block]
+    end = device.size - block
+    device.write(end, pattern(2, block))
+    device.flush()
+    assert bytes(device.read_medium(end, block)) == pattern(2, block)
+    assert bytes(device.read_medium(0, 0)) == b""
+
+
+def test_advice_changes_nothing(device: BlockDevice) -> None:
+    device.write(0, pattern(3, device.block_size))
+    device.prefetch(0, device.size)
+    assert bytes(device.read(0, device.block_size)) == pattern(3, device.block_size)
+
+
+def allocation(device: BlockDevice, start: int, end: int) -> list[tuple[int, int, bool]]:
+    """What takes up room, put together from as many answers as it takes."""
+    found = []
+    while start < end:
+        length, mapped = device.allocation(start, end - start)
+        assert 0 < length <= end - start
+        found.append((start, length, mapped))
+        start += length
+    return found
+
+
+def test_what_was_written_takes_up_room(device: BlockDevice) -> None:
+    size = 16384
+    device.discard(0, 4 * size)
+    device.write(size, pattern(4, size))
+    device.flush()
+    written = range(size, 2 * size)
+    for start, length, mapped in allocation(device, 0, 4 * size):
+        assert mapped or start + length <= written.start or start >= written.stop
+    assert device.allocation(0, 0)[0] == 0
+
+
+def test_what_was_discarded_takes_up_none(device: BlockDevice) -> None:
+    size = 16384
+    device.write(0, pattern(5, 4 * size))
+    device.flush()
+    device.discard(size, size)
+    device.flush()
+    assert device.allocation(size, 2 * size) == (size, False)
+    assert device.allocation(0, 2 * size) == (size, True)
+
+
 def test_empty_ranges_do_nothing(device: BlockDevice) -> None:
     device.write(0, pattern(8, device.block_size))
     device.write(0, b"")
@@ -116,6 +167,12 @@ def test_a_range_outside_or_askew_is_a_bug(device: BlockDevice, offset: int, len
         device.read_nowait(offset, length)
     with pytest.raises(ValueError, match="bytes"):
         device.discard(offset, length)
+    with pytest.raises(ValueError, match="bytes"):
+        device.read_medium(offset, length)
+    with pytest.raises(ValueError, match="bytes"):
+        device.prefetch(offset, length)
+    with pytest.raises(ValueError, match="bytes"):
+        device.allocation(offset, length)
     with pytest.raises(ValueError, match="bytes"):
         device.write(device.size, bytes(device.block_size))
     with pytest.raises(ValueError, match="bytes"):

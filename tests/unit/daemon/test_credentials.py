@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from twinlock.daemon.credentials import Credentials
-from twinlock.errors import ChapSecretUnusable, ConfigurationInvalid
+from twinlock.daemon.credentials import DISCOVERY, Credentials
+from twinlock.daemon.names import check_name
+from twinlock.errors import ChapSecretUnusable, ConfigurationInvalid, NameInvalid
 from twinlock.server.messages import Chap
 
 
@@ -52,3 +53,31 @@ def test_a_damaged_file_is_refused_without_quoting_it(tmp_path: Path, text: str)
     with pytest.raises(ConfigurationInvalid) as caught:
         Credentials(tmp_path).load("backup")
     assert "hunter2" not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+def test_the_second_pair_comes_and_goes_and_the_first_stays(tmp_path: Path) -> None:
+    kept = Credentials(tmp_path)
+    first = kept.make("backup")
+    mutual = kept.change("backup", mutual=True)
+    assert (mutual.user, mutual.secret) == (first.user, first.secret)
+    assert mutual.mutual_user == kept.mutual_user("backup") == "twinlock"
+    assert mutual.mutual_secret != mutual.secret
+    assert kept.change("backup", mutual=True) == mutual, "what is there stays"
+    assert kept.change("backup", mutual=False) == first
+    assert kept.mutual_user("backup") is None
+
+
+def test_new_secrets_keep_the_user(tmp_path: Path) -> None:
+    kept = Credentials(tmp_path)
+    kept.store("backup", Chap(user="laptop", secret=SecretStr("x" * 16)))
+    made = kept.make("backup", mutual=True)
+    assert made.user == "laptop"
+    assert made.secret.get_secret_value() != "x" * 16
+    assert made.mutual_secret is not None
+
+
+def test_discovery_has_a_file_that_no_volume_can_have(tmp_path: Path) -> None:
+    with pytest.raises(NameInvalid):
+        check_name(DISCOVERY)
+    assert Credentials(tmp_path).make(DISCOVERY).user == "discovery"
+    assert Credentials(tmp_path).make("discovery") != Credentials(tmp_path).load(DISCOVERY)

@@ -33,6 +33,13 @@ def test_where(environ: dict[str, str], uid: int, expected: tuple[str, str, str]
 def test_state_and_runtime_are_private(tmp_path: Path) -> None:
     folders = Folders.locate({"TWINLOCK_ROOT": str(tmp_path / "deep" / "root")})
     folders.make()
-    for folder in (folders.state, folders.runtime, folders.secrets, folders.logs, folders.workers):
+    for folder in (
+        folders.state,
+        folders.runtime,
+        folders.secrets,
+        folders.reservations,
+        folders.logs,
+        folders.workers,
+    ):
         assert folder.stat().st_mode & 0o777 == 0o700
     assert set((tmp_path / "deep" / "root").iterdir()) == {folders.config, folders.state, folders.runtime}

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -56,3 +58,64 @@ def test_stop_returns_once_the_process_is_gone(tmp_path: Path) -> None:
         assert worker.has_ended
 
     asyncio.run(stop())
+
+
+OLD_WORKER = """
+import sys
+from twinlock.server import messages, worker
+worker.PROTOCOL = messages.PROTOCOL - 1
+worker.main()
+"""
+"""A worker of an earlier version: it says so, and knows SIGTERM."""
+
+
+def start_old_worker(folder: Path) -> subprocess.Popen[bytes]:
+    listening = worker_client._listen(folder / "w.sock")
+    with listening:
+        return subprocess.Popen(
+            [sys.executable, "-c", OLD_WORKER, str(listening.fileno()), str(folder / "w.log"), MODULE],
+            pass_fds=[listening.fileno()],
+        )
+
+
+MODULE = worker_client._MODULE
+"""By which a process is known for a worker."""
+
+
+def adopt(folder: Path) -> WorkerClient | None:
+    async def run() -> WorkerClient | None:
+        found = await WorkerClient.adopt("backup", folder / "w.sock", folder / "w.log", lambda _worker: None)
+        if found is not None:
+            found.leave()
+        return found
+
+    return asyncio.run(run())
+
+
+def test_a_worker_of_another_protocol_is_told_to_flush_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    real = os.kill
+
+    def kill(pid: int, number: int) -> None:
+        told.append(number)
+        real(pid, number)
+
+    monkeypatch.setattr(os, "kill", kill)
+    with start_old_worker(tmp_path) as process:
+        assert adopt(tmp_path) is None
+        assert process.wait(20) == 0, "in order, not killed"
+    assert told == [signal.SIGTERM]
+
+
+def test_a_zombie_has_ended() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert worker_client._lives(process.pid)
+        process.kill()
+        until = time.monotonic() + 20
+        while worker_client._lives(process.pid):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        os.kill(process.pid, 0)  # its number is there until somebody asks how it ended
+    assert not worker_client._lives(process.pid)

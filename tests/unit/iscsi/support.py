@@ -1,14 +1,18 @@
 """A target and an initiator joined by a link that carries bytes at once, or one by one."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.support.initiator import Credentials, Initiator
+from twinlock.iscsi import limits
 from twinlock.iscsi.chap import ChapPolicy, Secret
 from twinlock.iscsi.connection import TargetConnection, TargetEntry
+from twinlock.iscsi.directory import everyone
 from twinlock.iscsi.events import CommandReceived, Event, LoggedIn, ProtocolFailure, SessionInfo
 from twinlock.iscsi.task import Task
+from twinlock.wire.iscsi_codes import RESERVED_TAG
+from twinlock.wire.iscsi_responses import R2T, DataIn, NopIn
 
 TARGET = "iqn.2026-11.io.twinlock:backup"
 OTHER = "iqn.2026-11.io.twinlock:other"
@@ -20,11 +24,13 @@ TEST_UNIT_READY = bytes(16)
 
 
 class Directory:
-    """Two targets, of which the second is locked; ``authentication`` is the first one's."""
+    """Two targets, of which the second is locked; the rest is the first one's."""
 
-    def __init__(self, authentication: ChapPolicy | None = None) -> None:
+    def __init__(
+        self, authentication: ChapPolicy | None = None, permits: Callable[[str], bool] = everyone
+    ) -> None:
         self._entries = {
-            TARGET: TargetEntry(TARGET, "backup", authentication, available=True),
+            TARGET: TargetEntry(TARGET, "backup", authentication, available=True, permits=permits),
             OTHER: TargetEntry(OTHER, available=False),
         }
 
@@ -42,8 +48,11 @@ def random_bytes() -> Any:
     return lambda size: bytes(next(source) * 37 % 256 for _ in range(size))
 
 
-def target(authentication: ChapPolicy | None = None, **options: Any) -> TargetConnection:
-    return TargetConnection(Directory(authentication), random_bytes=random_bytes(), tsih=7, **options)
+def target(
+    authentication: ChapPolicy | None = None, *, permits: Callable[[str], bool] = everyone, **options: Any
+) -> TargetConnection:
+    directory = Directory(authentication, permits)
+    return TargetConnection(directory, random_bytes=random_bytes(), tsih=7, **options)
 
 
 class Link:
@@ -69,6 +78,7 @@ class Link:
             for start in range(0, len(sent), self._step):
                 new += self.target.receive(sent[start : start + self._step])
             answer = b"".join(self.target.take_output())
+            new += self.target.take_events()
             if not sent and not answer:
                 self.events += new
                 return new
@@ -92,6 +102,27 @@ class Link:
         event = self.run()[-1]
         assert isinstance(event, ProtocolFailure)
         return event
+
+
+class Numbers:
+    """Checks what came over the wire, PDU by PDU."""
+
+    def __init__(self, first: Any) -> None:
+        self.stat_sn = first.stat_sn
+        self.exp_cmd_sn, self.max_cmd_sn = first.exp_cmd_sn, first.max_cmd_sn
+
+    def check(self, header: Any) -> None:
+        status = not isinstance(header, R2T | DataIn) or getattr(header, "status_present", False)
+        pings = isinstance(header, NopIn) and header.initiator_task_tag == RESERVED_TAG
+        if isinstance(header, DataIn) and not status:
+            assert header.stat_sn == 0
+        else:
+            assert header.stat_sn == self.stat_sn
+        self.stat_sn += status and not pings
+        assert header.exp_cmd_sn >= self.exp_cmd_sn
+        assert header.max_cmd_sn >= self.max_cmd_sn
+        assert header.exp_cmd_sn - 1 <= header.max_cmd_sn < header.exp_cmd_sn + limits.COMMAND_WINDOW
+        self.exp_cmd_sn, self.max_cmd_sn = header.exp_cmd_sn, header.max_cmd_sn
 
 
 def session(**options: Any) -> Link:

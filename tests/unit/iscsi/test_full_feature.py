@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.initiator import Initiator, pdu
 from tests.unit.iscsi.support import GOOD, TEST_UNIT_READY, Link, session, target
-from twinlock.iscsi.events import LoggedOut, PingAnswered, ProtocolFailure
+from twinlock.iscsi.events import CommandReceived, LoggedOut, PingAnswered, ProtocolFailure
 from twinlock.wire.iscsi_codes import (
     RESERVED_TAG,
+    AsyncEvent,
     LogoutReason,
     LogoutResponseCode,
     RejectReason,
@@ -18,10 +19,12 @@ from twinlock.wire.iscsi_requests import (
     BasicHeader,
     DataOut,
     LoginRequest,
+    LogoutRequest,
     NopOut,
     ScsiCommand,
     SnackRequest,
     TaskManagementRequest,
+    TextRequest,
 )
 from twinlock.wire.iscsi_responses import AsyncMessage, LogoutResponse, NopIn
 from twinlock.wire.structure import Structure
@@ -96,6 +99,21 @@ def test_logout(reason: LogoutReason) -> None:
     assert link.run() == []  # whatever comes now is ignored
 
 
+def test_nothing_is_done_after_a_logout_that_had_to_wait() -> None:
+    """What came early is handled in turn, up to the logout."""
+    link = session()
+    first = link.initiator.cmd_sn
+    link.initiator.send(LogoutRequest(immediate=False, initiator_task_tag=90, cmd_sn=first + 1))
+    link.initiator.send(TextRequest(initiator_task_tag=91, cmd_sn=first + 2), b"no text at all")
+    link.initiator.command(TEST_UNIT_READY, cmd_sn=first + 3)
+    assert link.run() == []
+    link.initiator.cmd_sn = first
+    link.initiator.command(TEST_UNIT_READY)
+    received, over = link.run()
+    assert isinstance(received, CommandReceived)
+    assert isinstance(over, LoggedOut)
+
+
 @pytest.mark.parametrize(
     ("reason", "cid", "response"),
     [
@@ -122,6 +140,44 @@ def test_the_target_asks_for_a_logout() -> None:
     assert (message.event, message.parameter3) == (1, 15)
     link.initiator.logout()
     assert link.run() == [LoggedOut(LogoutReason.CLOSE_SESSION)]
+
+
+@pytest.mark.parametrize(
+    ("event", "parameters"),
+    [
+        (AsyncEvent.LOGOUT_REQUESTED, (0, 0, 9)),
+        (AsyncEvent.CONNECTION_DROPPED, (0, 7, 0)),
+        (AsyncEvent.ALL_CONNECTIONS_DROPPED, (0, 7, 0)),
+    ],
+)
+def test_announcements(event: AsyncEvent, parameters: tuple[int, int, int]) -> None:
+    """Parameters: the connection, Time2Wait, and Time2Retain or the seconds to log out."""
+    link = session(keys={"DefaultTime2Wait": "7"})
+    link.target.announce(event, seconds=9)
+    link.run()
+    message = link.initiator.replies[-1].header
+    assert isinstance(message, AsyncMessage)
+    assert message.event == event
+    assert (message.parameter1, message.parameter2, message.parameter3) == parameters
+    assert message.initiator_task_tag == RESERVED_TAG
+    link.initiator.nop()
+    link.run()
+    assert link.initiator.replies[-1].header.stat_sn == message.stat_sn + 1
+
+
+def test_an_announcement_overtakes_data() -> None:
+    link = session()
+    task = link.deliver(link.initiator.command(b"\x28" + bytes(15), read=512))
+    link.target.complete(task, status=GOOD, data_in=bytes(512), transfer_wanted=512)
+    link.target.announce(AsyncEvent.ALL_CONNECTIONS_DROPPED)
+    link.run()
+    assert isinstance(link.initiator.replies[-2].header, AsyncMessage)
+
+
+@pytest.mark.parametrize("event", [AsyncEvent.SCSI_EVENT, AsyncEvent.NEGOTIATION_REQUESTED])
+def test_what_is_not_announced(event: AsyncEvent) -> None:
+    with pytest.raises(ValueError, match="not announced"):
+        session().target.announce(event)
 
 
 # -- what is rejected ---------------------------------------------------------------------------------

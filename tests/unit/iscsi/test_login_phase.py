@@ -8,8 +8,7 @@ from tests.unit.iscsi.support import CREDENTIALS, MUTUAL, OTHER, POLICY, TARGET,
 from twinlock.iscsi import limits
 from twinlock.iscsi.chap import ChapPolicy, Secret
 from twinlock.iscsi.connection import TargetConnection
-from twinlock.iscsi.events import LoggedIn, ProtocolFailure
-from twinlock.iscsi.login_phase import TRANSITIONS
+from twinlock.iscsi.events import Discovered, LoggedIn, ProtocolFailure
 from twinlock.iscsi.session import SessionType
 from twinlock.wire.iscsi_codes import LoginStatus, Stage
 from twinlock.wire.iscsi_requests import LoginRequest, NopOut
@@ -229,7 +228,7 @@ def test_what_must_not_change_during_a_login(keys: dict[str, str], fields: dict[
 @pytest.mark.parametrize(("stage", "following"), list(itertools.product([0, 1], range(4))))
 def test_every_transition(stage: int, following: int) -> None:
     rounds = Rounds()
-    if (stage, following) in TRANSITIONS:
+    if (stage, following) in {(0, 1), (0, 3), (1, 3)}:
         header, _ = rounds.send(NAMES, stage, following)
         assert (header.transit, header.current_stage, header.next_stage) == (True, stage, following)
     else:
@@ -324,3 +323,159 @@ def test_discovery_with_authentication() -> None:
     stranger = Link(Initiator(None), target(discovery_authentication=policy))
     stranger.initiator.login()
     assert stranger.failure().status is LoginStatus.AUTHENTICATION_FAILURE
+
+
+# -- who may log in ---------------------------------------------------------------------------------
+
+
+def only(*names: str) -> Any:
+    return lambda initiator_name: initiator_name in names
+
+
+@pytest.mark.parametrize("policy", [None, POLICY])
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_list_of_initiators(policy: ChapPolicy | None, permitted: bool) -> None:
+    permits = only(NAMES["InitiatorName"] if permitted else "iqn.another")
+    link = Link(
+        Initiator(TARGET, credentials=CREDENTIALS if policy else None), target(policy, permits=permits)
+    )
+    if permitted:
+        link.log_in()
+        return
+    link.initiator.login()
+    assert link.failure().status is LoginStatus.AUTHORIZATION_FAILURE
+    assert link.initiator.login_status is LoginStatus.AUTHORIZATION_FAILURE
+
+
+def test_the_list_is_no_help_to_those_without_the_secret() -> None:
+    """Whether a name is on it shows only to whoever has proved to know the secret."""
+    asked: list[str] = []
+
+    def permits(name: str) -> bool:
+        asked.append(name)
+        return False
+
+    wrong = Credentials("owner", b"a wrong secret!")
+    link = Link(Initiator(TARGET, credentials=wrong), target(POLICY, permits=permits))
+    link.initiator.login()
+    assert link.failure().status is LoginStatus.AUTHENTICATION_FAILURE
+    assert asked == []
+
+
+@pytest.mark.parametrize(("stage", "following"), [(0, 1), (0, 3), (1, 3)])
+def test_no_way_around_the_list(stage: int, following: int) -> None:
+    rounds = Rounds(target(permits=only()))
+    assert rounds.status(NAMES, stage, following) is LoginStatus.AUTHORIZATION_FAILURE
+
+
+def test_discovery_asks_no_targets_list() -> None:
+    Link(Initiator(None), target(permits=only())).log_in()
+
+
+# -- discovery with authentication, through and through -----------------------------------------------
+
+FINDER = ChapPolicy("finder", Secret("secret of finder"), "portal", Secret("secret of portal"))
+
+
+@pytest.mark.parametrize("algorithms", ["5", "6", "7", "8", "5,6,7,8"])
+@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("always_transit", [False, True])
+def test_discovery_by_chap(algorithms: str, mutual: bool, always_transit: bool) -> None:
+    other = ("portal", b"secret of portal") if mutual else ("", b"")
+    credentials = Credentials("finder", b"secret of finder", *other, algorithms=algorithms)
+    link = Link(Initiator(None, credentials=credentials), target(discovery_authentication=FINDER))
+    link.initiator.always_transit = always_transit
+    session = link.log_in()
+    assert (session.session_type, session.user) == (SessionType.DISCOVERY, "finder")
+    assert link.initiator.target_proved_itself is mutual
+    link.initiator.text({"SendTargets": "All"})
+    (found,) = link.run()
+    assert found == Discovered(NAMES["InitiatorName"], (TARGET, OTHER))
+    assert TARGET.encode() in link.initiator.replies[-1].data
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        None,
+        Credentials("finder", b"a wrong secret!!"),
+        Credentials("owner", b"secret of finder"),
+        CREDENTIALS,
+        Credentials("finder", b"secret of finder", "portal", b"wrong, but not ours to judge", algorithms="4"),
+    ],
+)
+def test_discovery_that_chap_forbids(credentials: Credentials | None) -> None:
+    link = Link(Initiator(None, credentials=credentials), target(POLICY, discovery_authentication=FINDER))
+    link.initiator.login()
+    assert link.failure().status is LoginStatus.AUTHENTICATION_FAILURE
+    link.initiator.text({"SendTargets": "All"})
+    assert link.run() == []
+    assert TARGET.encode() not in b"".join(reply.data for reply in link.initiator.replies)
+
+
+@pytest.mark.parametrize(("stage", "following"), [(0, 1), (0, 3), (1, 3), (1, None)])
+def test_no_way_around_chap_to_discovery(stage: int, following: int | None) -> None:
+    rounds = Rounds(target(discovery_authentication=FINDER))
+    keys = {"InitiatorName": "iqn.a", "SessionType": "Discovery"}
+    assert rounds.status(keys, stage, following) is LoginStatus.AUTHENTICATION_FAILURE
+
+
+def test_the_credentials_of_discovery_open_no_target() -> None:
+    credentials = Credentials("finder", b"secret of finder")
+    link = Link(Initiator(TARGET, credentials=credentials), target(POLICY, discovery_authentication=FINDER))
+    link.initiator.login()
+    assert link.failure().status is LoginStatus.AUTHENTICATION_FAILURE
+
+
+def test_discovery_may_not_be_turned_into_a_normal_session() -> None:
+    rounds = Rounds(target(POLICY))
+    rounds.send({"InitiatorName": "iqn.a", "SessionType": "Discovery"}, 0)
+    assert rounds.status({"SessionType": "Normal", "TargetName": TARGET}, 0) is LoginStatus.INITIATOR_ERROR
+
+
+# -- more habits of initiators ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["0xabcdef", "0bABCD", "0Xnot hexadecimal", "0b"])
+def test_names_that_begin_like_numbers(name: str) -> None:
+    """They are texts all the same: in CHAP_N, in InitiatorName and in InitiatorAlias."""
+    policy = ChapPolicy(name, Secret("a long secret 1"))
+    initiator = Initiator(TARGET, name=name, credentials=Credentials(name, b"a long secret 1"))
+    session = Link(initiator, target(policy)).log_in()
+    assert (session.user, session.initiator_name) == (name, name)
+
+
+def test_a_list_of_algorithms_with_unknown_ones() -> None:
+    rounds = Rounds(target(POLICY))
+    rounds.send(NAMES | {"AuthMethod": "CHAP,None"}, 0, 1)
+    _, keys = rounds.send({"CHAP_A": "255,0x5,7,99"}, 0, 1)
+    assert keys["CHAP_A"] == "7"
+
+
+@pytest.mark.parametrize("offered", ["CHAP", "CHAP,None", "None,CHAP", "KRB5,SRP,CHAP"])
+def test_methods_in_any_order(offered: str) -> None:
+    rounds = Rounds(target(POLICY))
+    _, keys = rounds.send(NAMES | {"AuthMethod": offered}, 0)
+    assert keys["AuthMethod"] == "CHAP"
+
+
+@pytest.mark.parametrize("value", ["0x" + "00" * 1025, "0b" + "A" * 1400, "0x" + "0" * 2048 + "1"])
+def test_an_oversize_chap_response_ends_the_login(value: str) -> None:
+    rounds = Rounds(target(POLICY))
+    rounds.send(NAMES | {"AuthMethod": "CHAP", "CHAP_A": "5"}, 0)
+    status = rounds.status({"CHAP_N": "owner", "CHAP_R": value}, 0)
+    assert status in (LoginStatus.AUTHENTICATION_FAILURE, LoginStatus.INITIATOR_ERROR)
+
+
+def test_a_reflected_challenge_ends_the_login() -> None:
+    link = Link(Initiator(TARGET, credentials=MUTUAL), target(POLICY))
+    reflect = link.initiator._answer_challenge
+
+    def reflected(keys: dict[str, str]) -> None:
+        link.initiator._mutual_challenge = bytes.fromhex(keys["CHAP_C"][2:])
+        reflect(keys)
+
+    link.initiator._answer_challenge = reflected  # type: ignore[method-assign]
+    link.initiator.login()
+    assert link.failure().status is LoginStatus.AUTHENTICATION_FAILURE
+    assert "CHAP_R" not in link.initiator.negotiated

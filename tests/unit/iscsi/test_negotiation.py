@@ -21,9 +21,13 @@ EAGER = Parameters(initial_r2t=False, immediate_data=False)
 # key, value, answer with the usual preferences, answer with EAGER's
 CASES = [
     ("HeaderDigest", "None", "None", "None"),
-    ("HeaderDigest", "CRC32C,None", "None", "None"),
-    ("HeaderDigest", "CRC32C", "Reject", "Reject"),
+    ("HeaderDigest", "CRC32C,None", "CRC32C", "CRC32C"),
+    ("HeaderDigest", "None,CRC32C", "None", "None"),
+    ("HeaderDigest", "SHA1,CRC32C", "CRC32C", "CRC32C"),
+    ("HeaderDigest", "crc32c", "Reject", "Reject"),
+    ("DataDigest", "CRC32C", "CRC32C", "CRC32C"),
     ("DataDigest", "None,CRC32C", "None", "None"),
+    ("DataDigest", "SHA1", "Reject", "Reject"),
     ("MaxConnections", "8", "1", "1"),
     ("MaxConnections", "0", "Reject", "Reject"),
     ("InitialR2T", "Yes", "Yes", "Yes"),

@@ -147,7 +147,7 @@ def test_a_task_ends_once() -> None:
     link = session()
     task = link.deliver(link.initiator.command(TEST_UNIT_READY))
     link.target.complete(task, status=GOOD, transfer_wanted=0)
-    with pytest.raises(ValueError, match="before"):
+    with pytest.raises(ValueError, match="answered"):
         link.target.complete(task, status=GOOD, transfer_wanted=0)
 
 

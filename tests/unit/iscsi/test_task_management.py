@@ -78,6 +78,7 @@ def test_a_task_that_is_not_there() -> None:
     link = session()
     (task,) = start(link, LUN0)
     link.target.complete(task, status=GOOD, transfer_wanted=0)
+    link.run()
     link.initiator.task_management(
         Function.ABORT_TASK, referenced_task_tag=task.initiator_task_tag, ref_cmd_sn=1
     )
@@ -100,6 +101,19 @@ def test_a_task_that_has_not_come_counts_as_come() -> None:
     link.initiator.cmd_sn = missing
     link.initiator.command(TEST_UNIT_READY)  # it comes after all, too late to be a task
     assert link.run() == []
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5, -1, -200])
+def test_a_task_that_cannot_come_any_more(ahead: int) -> None:
+    """Its number has passed, or is not older than the abort: nothing is plugged."""
+    link = session()
+    following = link.initiator.cmd_sn
+    link.initiator.task_management(
+        Function.ABORT_TASK, referenced_task_tag=77, ref_cmd_sn=(following + ahead) % (1 << 32)
+    )
+    assert link.run() == []
+    assert answer(link).header.response == Response.TASK_DOES_NOT_EXIST
+    link.deliver(link.initiator.command(TEST_UNIT_READY))
 
 
 @pytest.mark.parametrize(

@@ -293,3 +293,9 @@ def test_every_way_to_write(
         link.target.complete(task, status=GOOD, transfer_wanted=task.expected_length)
     link.run()
     assert {outcome.status for outcome in link.initiator.outcomes.values()} == {GOOD}
+
+
+def test_a_read_has_no_unsolicited_data_whatever_its_f_bit_says() -> None:
+    link = session(keys={"InitialR2T": "Yes"})
+    tag = link.initiator.command(bytes(16), read=8, final=False)
+    assert not link.deliver(tag).write

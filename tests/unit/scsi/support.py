@@ -6,11 +6,13 @@ from twinlock.scsi.command import Outcome
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
+from twinlock.scsi.nexus import Nexus
 from twinlock.scsi.operations import Result, Status
 
 UUID = bytes(range(16))
 TARGET = "iqn.2026-11.io.twinlock:backup"
-NEXUS = ("iqn.2026-11.test:host", "400001370000")
+NEXUS = Nexus("iqn.2026-11.test:host", bytes.fromhex("400001370000"))
+A, B, C = (Nexus(f"iqn.2026-11.test:{each}", bytes(6)) for each in "abc")
 BLOCKS = 20480
 BLOCK = 512
 
@@ -27,6 +29,9 @@ class Fault(NamedTuple):
     code: tuple[int, int, int]
     information: int | None
     field: tuple[int, int | None] | None
+    """Byte and bit of the CDB that were refused."""
+    parameter: tuple[int, int | None] | None = None
+    """The same of the parameter list."""
 
 
 def disk(geometry: Geometry | None = None, *, read_only: bool = False, attended: bool = True) -> LogicalUnit:
@@ -65,25 +70,29 @@ def sense_of(data: bytes) -> Fault:
 def _fixed(data: bytes) -> Fault:
     assert len(data) == 18 == data[7] + 8
     information = int.from_bytes(data[3:7], "big") if data[0] & 0x80 else None
-    return Fault((data[2] & 0xF, data[12], data[13]), information, _field(data[15:18]))
+    return Fault((data[2] & 0xF, data[12], data[13]), information, *_pointers(data[15:18]))
 
 
 def _descriptor(data: bytes) -> Fault:
     assert data[0] == 0x72
     assert len(data) == data[7] + 8
-    information, field, rest = None, None, data[8:]
+    information, pointers, rest = None, bytes(3), data[8:]
     while rest:
         if rest[0] == 0x00:
             assert rest[1:3] == b"\x0a\x80"
             information = int.from_bytes(rest[4:12], "big")
         elif rest[0] == 0x02:
-            field = _field(rest[4:7])
+            pointers = rest[4:7]
         rest = rest[rest[1] + 2 :]
-    return Fault((data[1] & 0xF, data[2], data[3]), information, field)
+    return Fault((data[1] & 0xF, data[2], data[3]), information, *_pointers(pointers))
 
 
-def _field(data: bytes) -> tuple[int, int | None] | None:
+Pointer = tuple[int, int | None] | None
+
+
+def _pointers(data: bytes) -> tuple[Pointer, Pointer]:
+    """What a field pointer says of the CDB, and of the parameter list: one of them at most."""
     if not data[0] & 0x80:
-        return None
-    assert data[0] & 0x40  # nothing points into a parameter list
-    return int.from_bytes(data[1:3], "big"), data[0] & 7 if data[0] & 8 else None
+        return None, None
+    pointer = int.from_bytes(data[1:3], "big"), data[0] & 7 if data[0] & 8 else None
+    return (pointer, None) if data[0] & 0x40 else (None, pointer)

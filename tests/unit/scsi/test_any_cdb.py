@@ -1,5 +1,7 @@
 """Whatever an initiator sends, it gets a result, or an operation inside the disk."""
 
+from collections.abc import Iterable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,7 +10,25 @@ from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted
 from twinlock.scsi.command import Outcome
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.logical_unit import COMMANDS, LogicalUnit
-from twinlock.scsi.operations import Discard, Flush, Read, Result, Status, Verify, Write
+from twinlock.scsi.operations import (
+    AbortTasks,
+    Answer,
+    BlockStatus,
+    CompareAndWrite,
+    Copy,
+    Extent,
+    Flush,
+    Operation,
+    OrWrite,
+    Read,
+    Result,
+    Status,
+    Verify,
+    Write,
+    WriteSame,
+    WriteVerify,
+)
+from twinlock.scsi.results import ranges
 from twinlock.scsi.target import ScsiTarget
 
 ADDRESSES = st.sampled_from([0, 1, 7, 63, 64, 65, 0xFFFFFFFF, (1 << 64) - 1])
@@ -35,21 +55,27 @@ def check_inside(outcome: Outcome, geometry: Geometry) -> None:
             assert bool(outcome.sense) == (outcome.status is Status.CHECK_CONDITION)
             assert outcome.transfer_wanted >= 0
             return
-        case Read() | Verify():
-            ranges = [(outcome.offset, outcome.length)]
-        case Write():
-            ranges = [(outcome.offset, len(memoryview(outcome.data)))]
-            assert ranges[0][1] <= outcome.wanted
-        case Discard():
-            ranges = list(outcome.ranges)
-            assert ranges
-        case Flush():
+        case Flush() | AbortTasks():
             return
-    if isinstance(outcome, Verify) and outcome.compare is not None:
-        assert len(memoryview(outcome.compare)) == outcome.length
+        case Verify() | CompareAndWrite() if outcome.compare is not None:
+            assert len(memoryview(outcome.compare)) == ranges(outcome)[0][1]
+        case Write() | WriteVerify() | OrWrite():
+            assert len(memoryview(outcome.data)) <= outcome.wanted
+        case WriteSame():
+            assert len(memoryview(outcome.block)) == geometry.block_size
+        case Copy():
+            places = [each for one in outcome.segments for each in (one[0::2], one[1:])]
+            check_ranges(places, geometry, least=0)
+            return
+    found = ranges(outcome)
+    assert found
+    check_ranges(found, geometry)
+
+
+def check_ranges(ranges: Iterable[tuple[int, ...]], geometry: Geometry, least: int = 1) -> None:
     for offset, length in ranges:
         assert offset >= 0
-        assert length > 0
+        assert length >= least
         assert offset + length <= geometry.size
         assert offset % geometry.block_size == length % geometry.block_size == 0
 
@@ -61,9 +87,18 @@ def end(unit: LogicalUnit, outcome: Outcome, error: type[DeviceError] | None) ->
     if error is not None:
         assert unit.fail(outcome, error("bad")).status is Status.CHECK_CONDITION
         return
-    length = outcome.length if isinstance(outcome, Read | Verify) else 0
-    result = unit.finish(outcome, bytes(length))
+    result = unit.finish(outcome, answer(outcome, unit.geometry))
     assert result.status in (Status.GOOD, Status.CHECK_CONDITION)
+
+
+def answer(operation: Operation, geometry: Geometry) -> Answer:
+    """What the device might say."""
+    match operation:
+        case BlockStatus():
+            return (Extent(operation.offset, geometry.block_size, mapped=False),)
+        case Read() | Verify() | WriteVerify() | CompareAndWrite():
+            return bytes(ranges(operation)[0][1])
+    return None
 
 
 ERRORS = st.sampled_from([None, MediumError, WriteFailed, SpaceExhausted, DeviceGone])

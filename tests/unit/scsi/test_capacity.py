@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.scsi.support import INVALID_FIELD, disk, fault, good, run
+from tests.unit.scsi.support import INVALID_FIELD, B, disk, fault, good, run
 from twinlock.scsi.geometry import Geometry
 
 TEN = bytes([0x25]) + bytes(9)
@@ -60,5 +60,5 @@ def test_resize_is_told_once_to_each_initiator_that_knows_the_disk() -> None:
     assert fault(run(unit, bytes(6))).code == (6, 0x2A, 9)
     assert good(run(unit, TEN))[:4] == (40959).to_bytes(4, "big")
     assert unit.geometry == Geometry(40960)
-    assert fault(unit.start("another", bytes(6))).code == (6, 0x29, 0)
-    assert good(unit.start("another", bytes(6))) == b""
+    assert fault(unit.start(B, bytes(6))).code == (6, 0x29, 0)
+    assert good(unit.start(B, bytes(6))) == b""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.scsi.support import UUID, disk, fault
+from tests.unit.scsi.support import UUID, B, disk, fault
 from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted, WriteFailed
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
@@ -27,7 +27,7 @@ class Peculiar(MediumError):
         (WriteFailed("bad"), (3, 0x0C, 0)),
         (SpaceExhausted("full"), (7, 0x27, 7)),
         (DeviceGone("gone"), (4, 0x44, 0)),
-        (DeviceError("other"), (4, 0x44, 0)),
+        (DeviceError("b"), (4, 0x44, 0)),
         (Peculiar("bad"), (3, 0x11, 0)),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_block_beyond_32_bits_fits_into_descriptor_format_only() -> None:
 
 
 def test_fixed_format() -> None:
-    sense = Sense(SenseCode.UNRECOVERED_READ_ERROR, block=0x01020304)
+    sense = Sense(SenseCode.UNRECOVERED_READ_ERROR, information=0x01020304)
     assert sense.build() == bytes.fromhex("f0 00 03 01020304 0a 00000000 11 00 00 000000")
     pointer = FieldPointer(byte=2, bit_valid=True, bit=5)
     assert Sense(SenseCode.INVALID_FIELD_IN_CDB, field=pointer).build() == bytes.fromhex(
@@ -89,7 +89,7 @@ def test_descriptor_format() -> None:
 
 def test_the_control_page_and_the_errors_agree_on_the_format() -> None:
     unit = LogicalUnit(Identity.of_array(UUID), Geometry(100), descriptor_sense=True)
-    refused = unit.start("n", b"\xff" * 16)
+    refused = unit.start(B, b"\xff" * 16)
     assert fault(refused).code == (6, 0x29, 0)
-    data = unit.start("n", bytes([0x1A, 8, 0x0A, 0, 255, 0]))
-    assert bytes(getattr(data, "data_in"))[6] == 0x04  # noqa: B009
+    data = unit.start(B, bytes([0x1A, 8, 0x0A, 0, 255, 0]))
+    assert bytes(getattr(data, "data_in"))[6] == 0x06  # noqa: B009 - D_SENSE and GLTSD

@@ -15,7 +15,8 @@ def inquiry(page: int | None = None, allocation: int = 0xFFFF) -> bytes:
 def test_standard_data() -> None:
     data = good(run(disk(), inquiry()))
     assert len(data) == 96 == data[4] + 5
-    assert data[:8] == bytes([0x00, 0x00, 0x06, 0x12, 91, 0x00, 0x00, 0x02])
+    # SPC-4; HISUP, format 2; 3PC for EXTENDED COPY; one port, no target port groups; CMDQUE
+    assert data[:8] == bytes([0x00, 0x00, 0x06, 0x12, 91, 0x08, 0x00, 0x02])
     assert data[8:36] == b"TWINLOCKMirrored volume 0001"
     # SAM-5, iSCSI, SPC-4, SBC-3
     assert data[58:66] == bytes.fromhex("00a0 0960 0460 04c0")
@@ -53,7 +54,7 @@ def test_refused(cdb: bytes, field: tuple[int, int | None]) -> None:
 def test_every_supported_page_is_listed_in_order_and_there() -> None:
     unit = disk()
     data = good(run(unit, inquiry(0x00)))
-    assert data == bytes([0, 0, 0, 6, 0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2])
+    assert data == bytes([0, 0, 0, 8, 0x00, 0x80, 0x83, 0x86, 0x8F, 0xB0, 0xB1, 0xB2])
     for page in data[4:]:
         body = good(run(unit, inquiry(page)))
         assert body[:2] == bytes([0, page])
@@ -97,26 +98,33 @@ def _designators(data: bytes) -> list[tuple[int, int, bytes]]:
     return found
 
 
+def test_extended_inquiry_data() -> None:
+    data = good(run(disk(), inquiry(0x86)))
+    # simple tasks only, a volatile cache, sense data of at most 64 bytes
+    assert data == bytes([0, 0x86, 0, 60, 0, 0x01, 0x01, 0, 0, 0, 0, 0, 0, 64]) + bytes(50)
+
+
 def test_block_limits() -> None:
     data = good(run(disk(), inquiry(0xB0)))
     assert data[:4] == bytes([0, 0xB0, 0, 60])
     numbers = [int.from_bytes(data[at : at + 4], "big") for at in range(8, 36, 4)]
-    # transfer: 4 MiB, optimal 1 MiB; UNMAP: 2^20 blocks, 256 descriptors, 4 KiB, aligned to 0
-    assert numbers == [8192, 2048, 0, 1 << 20, 256, 8, 0x80000000]
-    assert data[4:8] == bytes([0, 0, 0, 8])
-    assert not any(data[36:])
+    # transfer: 8 MiB, optimal 1 MiB; UNMAP: 2^20 blocks, 256 descriptors, 4 KiB, aligned to 0
+    assert numbers == [16384, 2048, 0, 1 << 20, 256, 8, 0x80000000]
+    assert data[4:8] == bytes([0, 255, 0, 8])  # WSNZ 0; COMPARE AND WRITE of 255 blocks
+    assert data[36:44] == (32768).to_bytes(8, "big")  # WRITE SAME: 16 MiB
+    assert not any(data[44:])
 
 
 def test_block_limits_without_discard() -> None:
     data = good(run(disk(Geometry(1000, discard=False)), inquiry(0xB0)))
-    assert not any(data[20:])
+    assert not any(data[20:36])
 
 
 def test_block_device_characteristics_claim_nothing() -> None:
     assert good(run(disk(), inquiry(0xB1))) == bytes([0, 0xB1, 0, 60]) + bytes(60)
 
 
-@pytest.mark.parametrize(("discard", "expected"), [(True, [0, 0x80, 2, 0]), (False, [0, 0, 0, 0])])
+@pytest.mark.parametrize(("discard", "expected"), [(True, [0, 0xE0, 2, 0]), (False, [0, 0, 0, 0])])
 def test_logical_block_provisioning(discard: bool, expected: list[int]) -> None:
     data = good(run(disk(Geometry(1000, discard=discard)), inquiry(0xB2)))
     assert data == bytes([0, 0xB2, 0, 4, *expected])

@@ -1,4 +1,4 @@
-"""MODE SENSE (6) and (10)."""
+"""MODE SENSE (6) and (10), and the pages."""
 
 import pytest
 
@@ -6,7 +6,9 @@ from tests.unit.scsi.support import INVALID_FIELD, disk, fault, good, run
 from twinlock.scsi.geometry import Geometry
 
 CACHING = bytes([0x08, 0x12, 0x04]) + bytes(17)
-CONTROL = bytes([0x0A, 0x0A, 0, 0x10, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0])
+CONTROL = bytes([0x0A, 0x0A, 0x02, 0x10, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0])
+ERROR_RECOVERY = bytes([0x01, 0x0A, 0x40]) + bytes(9)
+EXCEPTIONS = bytes([0x1C, 0x0A, 0x08]) + bytes(9)
 
 
 def six(page: int, *, control: int = 0, dbd: bool = True, allocation: int = 255, subpage: int = 0) -> bytes:
@@ -17,7 +19,16 @@ def ten(page: int, *, flags: int = 0x08, allocation: int = 0xFFFF) -> bytes:
     return bytes([0x5A, flags, page, 0, 0, 0, 0, *allocation.to_bytes(2, "big"), 0])
 
 
-@pytest.mark.parametrize(("page", "pages"), [(0x08, CACHING), (0x0A, CONTROL), (0x3F, CACHING + CONTROL)])
+@pytest.mark.parametrize(
+    ("page", "pages"),
+    [
+        (0x01, ERROR_RECOVERY),
+        (0x08, CACHING),
+        (0x0A, CONTROL),
+        (0x1C, EXCEPTIONS),
+        (0x3F, ERROR_RECOVERY + CACHING + CONTROL + EXCEPTIONS),
+    ],
+)
 def test_current_and_default_values(page: int, pages: bytes) -> None:
     unit = disk()
     expected = bytes([3 + len(pages), 0, 0x10, 0]) + pages
@@ -27,9 +38,12 @@ def test_current_and_default_values(page: int, pages: bytes) -> None:
     assert good(run(unit, ten(page))) == bytes([0, 6 + len(pages), 0, 0x10, 0, 0, 0, 0]) + pages
 
 
-def test_nothing_is_changeable() -> None:
-    data = good(run(disk(), six(0x3F, control=1)))
-    assert data[4:] == b"\x08\x12" + bytes(18) + b"\x0a\x0a" + bytes(10)
+def test_only_the_format_of_sense_data_and_write_protection_are_changeable() -> None:
+    data = good(run(disk(), six(0x3F, control=1)))[4:]
+    assert data[:12] == b"\x01\x0a" + bytes(10)
+    assert data[12:32] == b"\x08\x12" + bytes(18)
+    assert data[32:44] == b"\x0a\x0a\x04\0\x08" + bytes(7)
+    assert data[44:] == b"\x1c\x0a" + bytes(10)
 
 
 def test_nothing_is_saved() -> None:
@@ -66,8 +80,8 @@ def test_allocation_length_cuts_but_the_length_field_stays(allocation: int) -> N
 @pytest.mark.parametrize(
     ("cdb", "field"),
     [
-        (six(0x01), (2, 5)),
-        (six(0x1C), (2, 5)),
+        (six(0x02), (2, 5)),
+        (six(0x1A), (2, 5)),
         (six(0x0A, subpage=5), (3, None)),
         (six(0x3F, subpage=1), (3, None)),
         (ten(0x2A), (2, 5)),

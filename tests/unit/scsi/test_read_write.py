@@ -123,11 +123,11 @@ def test_an_empty_range_may_lie_directly_behind_the_end(table: dict[int, int], s
 @pytest.mark.parametrize(("size", "field"), [(10, (7, None)), (12, (6, None)), (16, (10, None))])
 def test_the_maximum_transfer_length_holds(size: int, field: tuple[int, None]) -> None:
     unit = disk()
-    assert run(unit, cdb(READS[size], size, 0, 8192)) == Read(0, 4 << 20)
-    found = fault(run(unit, cdb(READS[size], size, 0, 8193)))
+    assert run(unit, cdb(READS[size], size, 0, 16384)) == Read(0, 8 << 20)
+    found = fault(run(unit, cdb(READS[size], size, 0, 16385)))
     assert found.code == INVALID_FIELD
     assert found.field == field
-    assert fault(run(unit, cdb(WRITES[size], size, 0, 8193))).code == INVALID_FIELD
+    assert fault(run(unit, cdb(WRITES[size], size, 0, 16385))).code == INVALID_FIELD
 
 
 def test_a_disk_can_always_move_what_the_short_form_asks_for() -> None:

@@ -29,7 +29,7 @@ def test_all_commands_are_listed_in_order() -> None:
     assert keys == sorted({(each.opcode, each.service_action or 0) for each in COMMANDS})
     for row in rows:
         assert int.from_bytes(row[6:8], "big") == SIZES[row[0] >> 5]
-        assert row[5] == (1 if row[0] in (0x9E, 0xA3) else 0)
+        assert row[5] == (1 if row[0] in (0x5E, 0x5F, 0x83, 0x84, 0x9E, 0xA3) else 0)
 
 
 def test_timeouts_if_asked_for() -> None:
@@ -56,7 +56,7 @@ def test_one_command_by_service_action() -> None:
 
 @pytest.mark.parametrize(
     "cdb",
-    [report(1, 0xC5), report(2, 0x9E, 0x12), report(3, 0x9E, 0), report(3, 0x28, 1), report(2, 0xC5, 1)],
+    [report(1, 0xC5), report(2, 0x9E, 0x13), report(3, 0x9E, 0), report(3, 0x28, 1), report(2, 0xC5, 1)],
 )
 def test_commands_that_are_not_there(cdb: bytes) -> None:
     assert good(run(disk(), cdb)) == bytes([0, 1, 0, 0])
@@ -72,7 +72,7 @@ def test_options_that_do_not_fit(cdb: bytes, field: tuple[int, int | None]) -> N
 
 
 def test_a_service_action_that_is_not_there_points_at_itself() -> None:
-    found = fault(run(disk(), bytes([0x9E, 0x12]) + bytes(14)))
+    found = fault(run(disk(), bytes([0x9E, 0x13]) + bytes(14)))
     assert found.code == INVALID_FIELD
     assert found.field == (1, 4)
 

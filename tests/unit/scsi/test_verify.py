@@ -79,7 +79,7 @@ def test_ranges(size: int, check: int) -> None:
     assert run(unit, verify(size, BLOCKS, 0, check)) == GOOD
     for block, count in [(BLOCKS + 1, 0), (0xFFFFFFFF, 0), (BLOCKS, 1), (BLOCKS - 1, 2)]:
         assert fault(run(unit, verify(size, block, count, check), bytes(1024))).code == LBA_OUT_OF_RANGE
-    assert fault(run(unit, verify(size, 0, 8193, check))).code == INVALID_FIELD
+    assert fault(run(unit, verify(size, 0, 16385, check))).code == INVALID_FIELD
 
 
 @pytest.mark.parametrize(("check", "wanted"), [(BYTES, 1024), (ONE_BLOCK, 512)])

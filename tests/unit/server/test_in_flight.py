@@ -1,7 +1,9 @@
-"""What has to wait for commands in flight waits without a thread."""
+"""What has to wait for commands in flight waits without a thread, and no command slips through."""
 
-from twinlock.iscsi.task import Task
-from twinlock.server.in_flight import MAX_WAITING, InFlight
+import threading
+
+from twinlock.iscsi.task import Task, TaskEvent
+from twinlock.server.in_flight import InFlight
 from twinlock.wire.iscsi_codes import TaskAttribute
 
 
@@ -18,32 +20,57 @@ def task() -> Task:
     )
 
 
+def anything(_task: Task) -> bool:
+    return True
+
+
 def test_an_action_runs_once_the_commands_before_it_have_ended_whatever_came_later() -> None:
     flight, done = InFlight(), list[str]()
     first, second, later = task(), task(), task()
-    flight.begin(first)
-    flight.begin(second)
-    assert flight.when_ended(lambda: done.append("reset"))
-    flight.begin(later)
+    assert flight.begin(first)
+    assert flight.begin(second)
+    flight.when_ended(anything, lambda: done.append("reset"))
+    assert flight.begin(later)
     flight.end(first)
     assert done == []
     flight.end(second)
     assert done == ["reset"], "a command that came later does not delay it"
     flight.end(later)
     assert done == ["reset"]
-    flight.wait_until_quiet()
+
+
+def test_an_action_waits_for_the_affected_commands_only() -> None:
+    flight, done = InFlight(), list[str]()
+    meant, other = task(), task()
+    flight.begin(meant)
+    flight.begin(other)
+    flight.when_ended(lambda each: each is meant, lambda: done.append("aborted"))
+    flight.end(meant)
+    assert done == ["aborted"]
 
 
 def test_an_action_with_nothing_to_wait_for_runs_at_once() -> None:
     flight, done = InFlight(), list[str]()
-    assert flight.when_ended(lambda: done.append("reset"))
+    flight.when_ended(anything, lambda: done.append("reset"))
     assert done == ["reset"]
 
 
-def test_there_is_a_limit() -> None:
-    flight = InFlight()
-    first = task()
-    flight.begin(first)
-    assert [flight.when_ended(lambda: None) for _ in range(MAX_WAITING + 1)] == [True] * MAX_WAITING + [False]
-    flight.end(first)
-    flight.wait_until_quiet()
+def test_a_command_that_was_aborted_before_it_began_never_does() -> None:
+    flight, late = InFlight(), task()
+    late.happens(TaskEvent.READY)
+    late.happens(TaskEvent.ABORTED)
+    assert not flight.begin(late)
+
+
+def test_behind_the_fence_nothing_begins_and_what_began_is_waited_for() -> None:
+    flight, running = InFlight(), task()
+    assert flight.begin(running)
+    flight.fence()
+    assert not flight.begin(task())
+    waiting = threading.Thread(target=flight.wait_until_quiet)
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    flight.end(running)
+    waiting.join(10)
+    assert not waiting.is_alive()

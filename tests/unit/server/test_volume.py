@@ -90,7 +90,7 @@ def test_one_member_that_cannot_be_used_leaves_the_volume_degraded(
     (told,) = [record.getMessage() for record in caplog.records]
     assert "volume backup starts degraded" in told
     assert words in told
-    status = volume.status(TARGET, None)
+    status = volume.status(TARGET, ())
     assert status.degraded
     states = {member.path: member.state for member in status.members}
     assert states == {

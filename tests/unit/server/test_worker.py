@@ -7,7 +7,8 @@ import pytest
 
 from twinlock import errors
 from twinlock.server import control
-from twinlock.server.messages import Envelope, Hello, Identity, Stop
+from twinlock.server.messages import Envelope, Hello, Identity, Open, Stop, VolumeSpec
+from twinlock.server.service import Service
 from twinlock.server.worker import Worker
 
 
@@ -45,6 +46,22 @@ def test_a_close_that_could_not_flush_is_not_called_clean(supervisor: tuple[Work
     error = errors.rebuild(reply.error)
     assert isinstance(error, errors.NotClosedCleanly)
     assert "input/output error" in str(error)
+
+
+def test_a_member_that_fails_while_the_volume_is_opened(
+    supervisor: tuple[Worker, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Service:
+        raise errors.MediumError("member 0: input/output error")
+
+    monkeypatch.setattr(Service, "open", fail)
+    worker, ours = supervisor
+    spec = VolumeSpec(name="backup", members=("/x",), target="iqn.2026-11.net.example:backup")
+    reply = ask(worker, ours, Envelope(id=1, request=Open(spec=spec, derivation_lock="/lock")))
+    assert reply.error is not None
+    error = errors.rebuild(reply.error)
+    assert isinstance(error, errors.NoMemberUsable)
+    assert "'backup' cannot start: member 0: input/output error" in str(error)
 
 
 def test_a_worker_that_is_not_fit_says_why_to_everybody(supervisor: tuple[Worker, socket.socket]) -> None:

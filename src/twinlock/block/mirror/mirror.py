@@ -18,7 +18,7 @@ from twinlock.block.mirror.bitmap import DAEMON_SLEEP
 from twinlock.block.mirror.intent import WriteIntent
 from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.ranges import RangeLock
-from twinlock.block.mirror.reading import read_anywhere, whole_blocks
+from twinlock.block.mirror.reading import read_anywhere, read_everywhere, whole_blocks
 from twinlock.block.mirror.resync import Resync
 from twinlock.block.mirror.status import ArrayStatus, MemberStatus
 from twinlock.block.observer import Observer
@@ -85,6 +85,31 @@ class Mirror(BlockDevice):
             return self._record.readers[0].data.read_nowait(offset, length)
         except DeviceError:
             return None
+
+    def read_medium(self, offset: int, length: int) -> Buffer:
+        """From the medium of every member in sync; what one cannot read is repaired from another.
+
+        Whether members agree is not judged: where nothing was ever written they need not.
+        """
+        self.check_range(offset, length)
+        try:
+            copies = [member.data.read_medium(offset, length) for member in self._record.readers]
+        except DeviceError:
+            with self._ranges.hold(*whole_blocks(self._record, offset, length)):
+                return read_everywhere(self._record, self._observer, offset, length)
+        return copies[0]
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """On the member that answers reads."""
+        self._record.readers[0].data.prefetch(offset, length)
+
+    def allocation(self, offset: int, length: int) -> tuple[int, bool]:
+        """As on the member that answers reads."""
+        self.check_range(offset, length)
+        try:
+            return self._record.readers[0].data.allocation(offset, length)
+        except DeviceError:
+            return length, True
 
     def write(self, offset: int, data: Buffer) -> None:
         """To every member that takes part.

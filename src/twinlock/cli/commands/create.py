@@ -6,53 +6,67 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from twinlock.cli import words
 from twinlock.cli.client import ask
+from twinlock.cli.options import (
+    ChapOption,
+    DiscardOption,
+    InitiatorOption,
+    NetworkOption,
+    ReadOnlyOption,
+    SharedOption,
+    chap_mode,
+    yes_or_no,
+)
 from twinlock.cli.passphrase import PassphraseFile, new_passphrase
-from twinlock.daemon.config import check_name, check_target
-from twinlock.daemon.models import CreateReply, CreateRequest
+from twinlock.daemon.creation import check_lists
+from twinlock.daemon.models import ChapMode, CreateReply, CreateRequest
+from twinlock.daemon.names import check_name, check_target
 from twinlock.errors import BadOption, MemberUnusable
 from twinlock.units import format_size, parse_size
 
 MAX_ITER_TIME = 600_000
-CHAP_CHOICES = ("auto", "none")
 BLOCK_SIZES: tuple[Literal[512, 4096] | None, ...] = (None, 512, 4096)
+
+MembersArgument = Annotated[
+    list[str], typer.Argument(metavar="MEMBER", help="Two disks or files; one works, without redundancy.")
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(help="Size of a member, such as 2G: files that do not exist are made of this size."),
+]
+BlockSizeOption = Annotated[
+    int | None, typer.Option(help="Logical block size, 512 or 4096; the members decide by default.")
+]
+IterTimeOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=MAX_ITER_TIME, help="Milliseconds that trying one passphrase takes (2000)."),
+]
 
 
 def run(
     name: Annotated[str, typer.Argument(help="What to call the volume.")],
-    members: Annotated[
-        list[str],
-        typer.Argument(metavar="MEMBER", help="Two disks or files; one works, without redundancy."),
-    ],
-    size: Annotated[
-        str | None,
-        typer.Option(help="Size of a member, such as 2G: files that do not exist are made of this size."),
-    ] = None,
+    members: MembersArgument,
+    size: SizeOption = None,
     passphrase_file: PassphraseFile = None,
     no_encryption: Annotated[bool, typer.Option("--no-encryption", help="Leave the data readable.")] = False,
-    chap: Annotated[
-        str,
-        typer.Option(help="'auto' makes a user and a secret; 'none' lets in every machine on the network."),
-    ] = "auto",
+    chap: ChapOption = "auto",
+    shared: SharedOption = False,
+    read_only: ReadOnlyOption = False,
+    discard: DiscardOption = "yes",
+    initiator: InitiatorOption = None,
+    network: NetworkOption = None,
     target: Annotated[str | None, typer.Option(help="Another iSCSI target name than the default.")] = None,
-    block_size: Annotated[
-        int | None, typer.Option(help="Logical block size, 512 or 4096; the members decide by default.")
-    ] = None,
-    iter_time: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=MAX_ITER_TIME,
-            help="Milliseconds that trying one passphrase takes (2000).",
-        ),
-    ] = None,
+    block_size: BlockSizeOption = None,
+    iter_time: IterTimeOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what the members hold.")] = False,
 ) -> None:
     """Make a volume on two disks (or files). What they held is lost."""
     check_name(name)  # before anybody types a passphrase twice
     if target is not None:
         check_target(target)
-    _check_options(chap, block_size, without_use=no_encryption and passphrase_file is not None)
+    check_lists(initiator or (), network or ())
+    _check_options(block_size, without_use=no_encryption and passphrase_file is not None)
     request = CreateRequest(
         name=name,
         members=[_member(member) for member in members],
@@ -60,7 +74,12 @@ def run(
         encrypted=not no_encryption,
         block_size=BLOCK_SIZES[BLOCK_SIZES.index(block_size)],
         target=target,
-        chap=chap == "auto",
+        chap=chap_mode(chap) or ChapMode.AUTO,
+        shared=bool(shared),
+        read_only=bool(read_only),
+        discard=yes_or_no("--discard", discard) is not False,
+        initiators=initiator or [],
+        networks=network or [],
         force=force,
         iter_time=iter_time,
         passphrase=None if no_encryption else new_passphrase(passphrase_file),
@@ -71,9 +90,7 @@ def run(
     _tell(console, request, reply)
 
 
-def _check_options(chap: str, block_size: int | None, *, without_use: bool) -> None:
-    if chap not in CHAP_CHOICES:
-        raise BadOption(option="--chap", reason="it is auto or none")
+def _check_options(block_size: int | None, *, without_use: bool) -> None:
     if block_size not in BLOCK_SIZES:
         raise BadOption(option="--block-size", reason="it is 512 or 4096")
     if without_use:
@@ -96,28 +113,34 @@ def _size(text: str | None) -> int | None:
 
 
 def _tell(console: Console, request: CreateRequest, reply: CreateReply) -> None:
+    facts = [("target", reply.target), *(words.credentials(reply.chap) if reply.chap else [])]
     lines = [
         f"Volume {reply.name} is made: {format_size(reply.size)} usable ({reply.size} bytes), "
         f"blocks of {reply.block_size} bytes.",
-        f"  target      {reply.target}",
+        *words.indented(facts),
+        *(f"  {remark}" for remark in _remarks(request, reply)),
+        _next(reply),
     ]
-    if reply.chap_user and reply.chap_secret:
-        lines += [
-            f"  CHAP user   {reply.chap_user}",
-            f"  CHAP secret {reply.chap_secret.get_secret_value()}   (shown this once; twinlock keeps it)",
-        ]
-    else:
-        lines.append("  No CHAP: every machine on the network may use this volume.")
-    if not request.encrypted:
-        lines.append("  No encryption: whoever has a disk can read it.")
-    if len(request.members) == 1:
-        lines.append("  No redundancy: with one member, its failure loses everything.")
-    elif reply.copies:
-        lines.append("  The first build copies one member to the other while the volume is already in use.")
-    else:
-        lines.append("  Both members are new and empty, so there is nothing to copy.")
-    lines.append(_next(reply))
     console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def _remarks(request: CreateRequest, reply: CreateReply) -> list[str]:
+    """What whoever made the volume should know of it."""
+    said = {
+        "No CHAP: every machine on the network may use this volume.": reply.chap is None,
+        "No encryption: whoever has a disk can read it.": not request.encrypted,
+        f"It is {words.CLUSTER_ONLY}.": request.shared,
+        f"Read-only, and blank: twinlock set {reply.name} --read-write allows writing.": request.read_only,
+    }
+    return [remark for remark, applies in said.items() if applies] + [_copying(request, reply)]
+
+
+def _copying(request: CreateRequest, reply: CreateReply) -> str:
+    if len(request.members) == 1:
+        return "No redundancy: with one member, its failure loses everything."
+    if reply.copies:
+        return "The first build copies one member to the other while the volume is already in use."
+    return "Both members are new and empty, so there is nothing to copy."
 
 
 def _next(reply: CreateReply) -> str:

@@ -28,6 +28,6 @@ def run(
 
 def _portal(text: str) -> Portal:
     try:
-        return Portal.parse(text)
+        return Portal.parse_own(text)
     except ValueError as error:
         raise BadOption(option="--portal", reason=error) from error

@@ -1,17 +1,18 @@
 """``twinlock status``: are the backups safe?"""
 
 import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from twinlock.cli.client import ask
+from twinlock.cli.words import indented, restrictions
 from twinlock.daemon.models import Report, VolumeReport
 from twinlock.errors import NoSuchVolume
-from twinlock.server.messages import VolumeStatus
+from twinlock.server.messages import FailedLogins, SessionStatus
 from twinlock.units import format_size
 
 
@@ -36,11 +37,20 @@ def _show(console: Console, report: Report) -> None:
         console.print("There are no volumes yet; make one with: twinlock create")
     for volume in report.volumes:
         console.print(f"[bold]{volume.name}[/bold]: {escape(_sentence(volume))}", soft_wrap=True)
-        table = Table.grid(padding=(0, 2))
-        for label, value in _facts(volume):
-            table.add_row(f"  {label}", value)
-        console.print(table)
-    console.print(f"listening on {', '.join(report.portals)}")
+        console.print("\n".join(indented(_facts(volume))), markup=False, soft_wrap=True)
+    _show_portals(console, report)
+
+
+def _show_portals(console: Console, report: Report) -> None:
+    listening = [each.portal for each in report.portals if each.listening]
+    if listening:
+        console.print(f"listening on {', '.join(listening)}", soft_wrap=True)
+    for portal in report.portals:
+        if not portal.listening:
+            waiting = f"NOT listening on {portal.portal}: {portal.reason}; it is tried again"
+            console.print(waiting, markup=False, soft_wrap=True)
+    for label, value in _failures(report.failed_discoveries):
+        console.print(f"discovery: {label} {value}", markup=False, soft_wrap=True)
 
 
 def _sentence(volume: VolumeReport) -> str:
@@ -58,6 +68,9 @@ def _sentence(volume: VolumeReport) -> str:
 
 def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
     facts = [("target", volume.target)]
+    facts += restrictions(volume.settings)
+    if volume.next_settings is not None:
+        facts.append(("changed", f"from its next unlock on; see twinlock set {volume.name}"))
     if volume.open is None:
         return facts + [("member", path) for path in volume.members]
     opened = volume.open
@@ -69,12 +82,21 @@ def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
         facts.append(
             ("resync", f"{format_size(done)} of {format_size(total)} ({done * 100 // max(total, 1)} %)")
         )
-    facts.append(("connected", _session(opened)))
-    return facts
+    facts += [("connected", _session(each)) for each in opened.sessions] or [("connected", "nobody")]
+    return facts + _failures(opened.failed_logins)
 
 
-def _session(opened: VolumeStatus) -> str:
-    if opened.session is None:
-        return "nobody"
-    minutes = int(time.time() - opened.session.since) // 60
-    return f"{opened.session.initiator} from {opened.session.peer}, for {minutes} min"
+def _failures(failed: Iterable[FailedLogins]) -> list[tuple[str, str]]:
+    """Who tried and did not know the secret."""
+    return [
+        ("wrong secret", f"{each.count} times from {each.address}, last {_minutes(each.last)} min ago")
+        for each in failed
+    ]
+
+
+def _session(session: SessionStatus) -> str:
+    return f"{session.initiator} from {session.peer}, for {_minutes(session.since)} min"
+
+
+def _minutes(since: float) -> int:
+    return max(0, int(time.time() - since) // 60)

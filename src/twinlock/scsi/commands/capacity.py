@@ -4,6 +4,7 @@ from typing import Any
 
 from twinlock.scsi.command import Call, Command, Opcode
 from twinlock.scsi.operations import Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Disk
@@ -44,12 +45,19 @@ def _check_partial_medium(cdb: ReadCapacity10Cdb | ReadCapacity16Cdb) -> None:
 
 
 COMMANDS: tuple[Command[Any, Any], ...] = (
-    Command("READ CAPACITY (10)", Opcode.READ_CAPACITY_10, ReadCapacity10Cdb, read_capacity_10),
+    Command(
+        "READ CAPACITY (10)",
+        Opcode.READ_CAPACITY_10,
+        ReadCapacity10Cdb,
+        read_capacity_10,
+        access=Access.NOTHING,
+    ),
     Command(
         "READ CAPACITY (16)",
         Opcode.SERVICE_ACTION_IN_16,
         ReadCapacity16Cdb,
         read_capacity_16,
         service_action=READ_CAPACITY_16,
+        access=Access.NOTHING,
     ),
 )

@@ -4,11 +4,14 @@ from typing import Any
 
 from twinlock.scsi.command import Call, Command, Opcode
 from twinlock.scsi.operations import Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Unit
 from twinlock.wire.scsi_cdb import InquiryCdb
 from twinlock.wire.scsi_inquiry import StandardInquiry
+
+_EXTENDED_COPY = 0x83
 
 
 def inquiry(call: Call[Unit], cdb: InquiryCdb) -> Result:
@@ -30,6 +33,7 @@ def standard_data(unit: Unit) -> bytes:
     identity = unit.identity
     return StandardInquiry(
         peripheral=unit.peripheral,
+        third_party_copy=unit.commands.has_service_actions(_EXTENDED_COPY),
         vendor=identity.vendor.ljust(8).encode(),
         product=identity.product.ljust(16).encode(),
         revision=identity.revision.ljust(4).encode(),
@@ -37,5 +41,5 @@ def standard_data(unit: Unit) -> bytes:
 
 
 COMMANDS: tuple[Command[Any, Any], ...] = (
-    Command("INQUIRY", Opcode.INQUIRY, InquiryCdb, inquiry, before_attention=True),
+    Command("INQUIRY", Opcode.INQUIRY, InquiryCdb, inquiry, before_attention=True, access=Access.NOTHING),
 )

@@ -6,6 +6,7 @@ from typing import Any
 from twinlock.scsi.command import Call, Command, Opcode
 from twinlock.scsi.mode_pages import PAGES, page_values
 from twinlock.scsi.operations import Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field, refuse
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Disk
@@ -31,7 +32,7 @@ def mode_sense_6(call: Call[Disk], cdb: ModeSense6Cdb) -> Result:
     pages, descriptor = _parameters(call.unit, cdb)
     header = ModeHeader6(
         mode_data_length=ModeHeader6.SIZE - 1 + len(descriptor) + len(pages),
-        write_protect=call.unit.write_protected,
+        write_protect=call.unit.write_protection is not None,
         dpo_fua=True,
         block_descriptor_length=len(descriptor),
     )
@@ -43,7 +44,7 @@ def mode_sense_10(call: Call[Disk], cdb: ModeSense10Cdb) -> Result:
     pages, descriptor = _parameters(call.unit, cdb)
     header = ModeHeader10(
         mode_data_length=ModeHeader10.SIZE - 2 + len(descriptor) + len(pages),
-        write_protect=call.unit.write_protected,
+        write_protect=call.unit.write_protection is not None,
         dpo_fua=True,
         long_lba=len(descriptor) == LongBlockDescriptor.SIZE,
         block_descriptor_length=len(descriptor),
@@ -61,14 +62,14 @@ def _parameters(disk: Disk, cdb: ModeSenseCdb) -> tuple[bytes, bytes]:
     return pages, _block_descriptor(disk, cdb)
 
 
-def _selected_pages(cdb: ModeSenseCdb) -> Iterable[ModePage]:
+def _selected_pages(cdb: ModeSenseCdb) -> Iterable[int]:
     if cdb.subpage_code not in (0, ALL_SUBPAGES):
         raise invalid_field(cdb, "subpage_code")
     if cdb.page_code == ModePage.ALL:
         return tuple(PAGES)
     if cdb.page_code not in PAGES:
         raise invalid_field(cdb, "page_code")
-    return (ModePage(cdb.page_code),)
+    return (cdb.page_code,)
 
 
 def _block_descriptor(disk: Disk, cdb: ModeSenseCdb) -> bytes:
@@ -81,6 +82,6 @@ def _block_descriptor(disk: Disk, cdb: ModeSenseCdb) -> bytes:
 
 
 COMMANDS: tuple[Command[Any, Any], ...] = (
-    Command("MODE SENSE (6)", Opcode.MODE_SENSE_6, ModeSense6Cdb, mode_sense_6),
-    Command("MODE SENSE (10)", Opcode.MODE_SENSE_10, ModeSense10Cdb, mode_sense_10),
+    Command("MODE SENSE (6)", Opcode.MODE_SENSE_6, ModeSense6Cdb, mode_sense_6, access=Access.READ),
+    Command("MODE SENSE (10)", Opcode.MODE_SENSE_10, ModeSense10Cdb, mode_sense_10, access=Access.READ),
 )

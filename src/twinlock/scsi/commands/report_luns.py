@@ -4,6 +4,7 @@ from typing import Any
 
 from twinlock.scsi.command import Call, Command, Opcode
 from twinlock.scsi.operations import Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Unit
@@ -30,5 +31,12 @@ def report_luns(call: Call[Unit], cdb: ReportLunsCdb) -> Result:
 
 
 COMMANDS: tuple[Command[Any, Any], ...] = (
-    Command("REPORT LUNS", Opcode.REPORT_LUNS, ReportLunsCdb, report_luns, before_attention=True),
+    Command(
+        "REPORT LUNS",
+        Opcode.REPORT_LUNS,
+        ReportLunsCdb,
+        report_luns,
+        before_attention=True,
+        access=Access.NOTHING,
+    ),
 )

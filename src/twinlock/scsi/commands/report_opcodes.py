@@ -6,6 +6,7 @@ from typing import Any
 
 from twinlock.scsi.command import Call, Command, CommandSet, Opcode
 from twinlock.scsi.operations import Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Unit
@@ -103,5 +104,6 @@ COMMANDS: tuple[Command[Any, Any], ...] = (
         ReportSupportedOperationCodesCdb,
         report_supported_operation_codes,
         service_action=SERVICE_ACTION,
+        access=Access.READ,
     ),
 )

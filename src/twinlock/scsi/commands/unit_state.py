@@ -4,6 +4,7 @@ from typing import Any
 
 from twinlock.scsi.command import Call, Command, Opcode, Outcome
 from twinlock.scsi.operations import GOOD, Flush, Result
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import Sense, invalid_field
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Disk, Unit
@@ -45,17 +46,43 @@ def prevent_allow_medium_removal(call: Call[Disk], cdb: PreventAllowMediumRemova
     return GOOD
 
 
+def _access_of_start(cdb: StartStopUnitCdb) -> Access:
+    """SBC-3: to start a unit is everybody's right, all else the holder's."""
+    return Access.NOTHING if cdb.start and not cdb.power_condition else Access.WRITE
+
+
+def _access_of_prevent(cdb: PreventAllowMediumRemovalCdb) -> Access:
+    """SBC-3: to allow the removal is everybody's right, to prevent it the holder's."""
+    return Access.WRITE if cdb.prevent else Access.NOTHING
+
+
 PRIMARY: tuple[Command[Any, Any], ...] = (
-    Command("TEST UNIT READY", Opcode.TEST_UNIT_READY, TestUnitReadyCdb, test_unit_ready),
-    Command("REQUEST SENSE", Opcode.REQUEST_SENSE, RequestSenseCdb, request_sense, before_attention=True),
+    Command(
+        "TEST UNIT READY", Opcode.TEST_UNIT_READY, TestUnitReadyCdb, test_unit_ready, access=Access.READINESS
+    ),
+    Command(
+        "REQUEST SENSE",
+        Opcode.REQUEST_SENSE,
+        RequestSenseCdb,
+        request_sense,
+        before_attention=True,
+        access=Access.NOTHING,
+    ),
 )
 COMMANDS: tuple[Command[Any, Any], ...] = (
     *PRIMARY,
-    Command("START STOP UNIT", Opcode.START_STOP_UNIT, StartStopUnitCdb, start_stop_unit),
+    Command(
+        "START STOP UNIT",
+        Opcode.START_STOP_UNIT,
+        StartStopUnitCdb,
+        start_stop_unit,
+        access=_access_of_start,
+    ),
     Command(
         "PREVENT ALLOW MEDIUM REMOVAL",
         Opcode.PREVENT_ALLOW_MEDIUM_REMOVAL,
         PreventAllowMediumRemovalCdb,
         prevent_allow_medium_removal,
+        access=_access_of_prevent,
     ),
 )

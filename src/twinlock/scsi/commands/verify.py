@@ -7,8 +7,9 @@ from typing_extensions import Buffer
 
 from twinlock.scsi.command import Call, Command, Opcode, Outcome
 from twinlock.scsi.operations import GOOD, Verify
+from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field
-from twinlock.scsi.transfer import check_length, check_range, data_received
+from twinlock.scsi.transfer import check_transfer, data_received
 from twinlock.scsi.unit import Disk
 from twinlock.wire.scsi_cdb import Verify10Cdb, Verify12Cdb, Verify16Cdb
 
@@ -26,12 +27,9 @@ class ByteCheck(IntEnum):
 def verify(call: Call[Disk], cdb: VerifyCdb) -> Outcome:
     """An operation that reads, and compares where data-out came along."""
     disk, count = call.unit, cdb.transfer_length
-    if cdb.protect:
-        raise invalid_field(cdb, "protect")
     if cdb.byte_check not in tuple(ByteCheck):
         raise invalid_field(cdb, "byte_check")
-    check_range(disk, cdb.logical_block_address, count)
-    check_length(disk, cdb, count)
+    check_transfer(disk, cdb)
     if not count:
         return GOOD
     size = disk.geometry.block_size
@@ -50,7 +48,7 @@ def _comparison(call: Call[Disk], check: ByteCheck, count: int) -> tuple[Buffer 
 
 
 COMMANDS: tuple[Command[Any, Any], ...] = (
-    Command("VERIFY (10)", Opcode.VERIFY_10, Verify10Cdb, verify),
-    Command("VERIFY (12)", Opcode.VERIFY_12, Verify12Cdb, verify),
-    Command("VERIFY (16)", Opcode.VERIFY_16, Verify16Cdb, verify),
+    Command("VERIFY (10)", Opcode.VERIFY_10, Verify10Cdb, verify, access=Access.READ),
+    Command("VERIFY (12)", Opcode.VERIFY_12, Verify12Cdb, verify, access=Access.READ),
+    Command("VERIFY (16)", Opcode.VERIFY_16, Verify16Cdb, verify, access=Access.READ),
 )

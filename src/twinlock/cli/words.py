@@ -1,0 +1,56 @@
+"""Settings and credentials, said to a person."""
+
+from twinlock.daemon.models import ChapMode, VolumeSettings
+from twinlock.server.messages import Chap
+
+_CHAP = {
+    ChapMode.AUTO: "the initiator proves who it is",
+    ChapMode.MUTUAL: "initiator and target prove who they are",
+    ChapMode.NONE: "none: every machine that is let in may use it",
+}
+CLUSTER_ONLY = (
+    "shared: several machines may write at once. Only a cluster file system (GFS2, OCFS2, VMFS) survives that"
+)
+
+
+def credentials(chap: Chap) -> list[tuple[str, str]]:
+    """Users and secrets, which are shown this once."""
+    shown = [
+        ("CHAP user", chap.user),
+        ("CHAP secret", f"{chap.secret.get_secret_value()}   (shown this once; twinlock keeps it)"),
+    ]
+    if chap.mutual_user and chap.mutual_secret:
+        shown += [
+            ("mutual CHAP user", chap.mutual_user),
+            ("mutual CHAP secret", f"{chap.mutual_secret.get_secret_value()}   (the target's own)"),
+        ]
+    return shown
+
+
+def settings(of: VolumeSettings) -> list[tuple[str, str]]:
+    """Every setting that can be changed."""
+    return [
+        ("use", "shared by several initiators" if of.shared else "one initiator at a time"),
+        ("writing", "refused: read-only" if of.read_only else "allowed"),
+        ("discard", "offered" if of.discard else "not offered"),
+        ("CHAP", _CHAP[of.chap]),
+        ("initiators", ", ".join(of.initiators) or "any"),
+        ("networks", ", ".join(of.networks) or "any"),
+    ]
+
+
+def restrictions(of: VolumeSettings) -> list[tuple[str, str]]:
+    """Those settings that are not as they are without a word."""
+    usual = dict(settings(_USUAL))
+    return [(label, value) for label, value in settings(of) if usual[label] != value]
+
+
+_USUAL = VolumeSettings(
+    chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
+)
+
+
+def indented(facts: list[tuple[str, str]]) -> list[str]:
+    """One line for each, in columns."""
+    width = max((len(label) for label, _ in facts), default=0)
+    return [f"  {label.ljust(width)}  {value}" for label, value in facts]

@@ -1,0 +1,115 @@
+"""The tables of the configuration file: which settings there are, and what each may be."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+from twinlock.daemon.names import (
+    check_initiator,
+    check_members,
+    check_name,
+    check_network,
+    check_path,
+    check_target,
+)
+from twinlock.errors import TwinlockError
+from twinlock.server.portal import Portal
+
+DEFAULT_PORTAL = "[::]:3260"
+TARGET_PREFIX = "iqn.2026-11.io.twinlock:"
+
+WORDS = {
+    "missing": "it is missing",
+    "tuple_type": 'it is a list, such as ["/dev/sdb", "/dev/sdc"]',
+    "too_short": "it needs at least one",
+    "too_long": "two are the most",
+    "bool_type": "it is true or false",
+    "string_type": "it is text, in quotes",
+    "literal_error": "it is 512 or 4096",
+    "uuid_parsing": "it is no UUID",
+    "model_type": "it is a table; write [server], or [[volume]] for each volume",
+    "float_type": "it is a number of seconds",
+    "finite_number": "it is a number of seconds",
+    "greater_than_equal": "it is at least 1",
+    "less_than_equal": "it is at most 600",
+}
+"""What pydantic's kinds of error mean to a person."""
+
+_T = TypeVar("_T")
+
+
+def _valid(check: Callable[[Any], Any]) -> AfterValidator:
+    def validate(value: _T) -> _T:
+        try:
+            check(value)
+        except TwinlockError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(validate)
+
+
+def _check_portals(portals: tuple[str, ...]) -> None:
+    if len({Portal.parse_own(text) for text in portals}) < len(portals):
+        raise ValueError("the portals must be different")
+
+
+_Path = Annotated[str, _valid(check_path)]
+_Portal = Annotated[str, _valid(Portal.parse_own)]
+_Initiator = Annotated[str, _valid(check_initiator)]
+_Network = Annotated[str, _valid(check_network)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerTable(_Table):
+    """``[server]``."""
+
+    portals: Annotated[tuple[_Portal, ...], Field(min_length=1), _valid(_check_portals)] = (DEFAULT_PORTAL,)
+    patience: Annotated[float, Field(strict=True, ge=1, le=600)] = 10.0
+    """Seconds that a session has to answer a ping before a newcomer takes its place."""
+    discovery_chap: StrictBool = False
+    """Who asks which targets there are has to prove who it is."""
+
+
+class VolumeTable(_Table):
+    """One ``[[volume]]``."""
+
+    name: Annotated[str, _valid(check_name)]
+    members: Annotated[tuple[_Path, ...], Field(min_length=1, max_length=2), _valid(check_members)]
+    array: UUID | None = None
+    target: Annotated[str, _valid(check_target)] | None = None
+    chap: StrictBool = True
+    encrypted: StrictBool = True
+    block_size: Literal[512, 4096] | None = None
+    shared: StrictBool = False
+    read_only: StrictBool = False
+    discard: StrictBool = True
+    initiators: tuple[_Initiator, ...] = ()
+    networks: tuple[_Network, ...] = ()
+
+    @model_validator(mode="after")
+    def _container_tells(self) -> Self:
+        if self.encrypted and self.block_size is not None:
+            raise ValueError("block_size is only for volumes without encryption; else the container tells it")
+        return self
+
+    @property
+    def target_name(self) -> str:
+        """The iSCSI name, given or made from the volume's."""
+        return self.target or TARGET_PREFIX + self.name
+
+
+class Configuration(_Table):
+    """The whole file."""
+
+    server: ServerTable = ServerTable()
+    volume: tuple[VolumeTable, ...] = ()
+
+    def find(self, name: str) -> VolumeTable | None:
+        """The volume of that name."""
+        return next((volume for volume in self.volume if volume.name == name), None)

@@ -1,0 +1,53 @@
+"""The file that keeps a volume's persistent reservations across restarts.
+
+It is replaced as a whole: written beside, flushed, renamed over, and the folders
+flushed, so that after a crash it holds the reservations before a change or
+after it, never something between.
+"""
+
+import os
+from pathlib import Path
+
+_MODE = 0o600
+_FOLDER_MODE = 0o700
+
+
+class ReservationFile:
+    """A ``ReservationStore`` (:mod:`twinlock.scsi.reservations.record`) in the file ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> bytes | None:
+        """The file's content, or None if it is not there.  Raises OSError if it cannot be read."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def save(self, data: bytes) -> None:
+        """Replace the file by ``data``, durably.  Raises OSError; the file is then as it was, or as asked."""
+        folder = self._path.parent
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        beside = self._path.with_name(self._path.name + ".new")
+        _write(beside, data)
+        beside.replace(self._path)
+        for each in (folder, folder.parent):  # the folder itself may be new
+            _flush_folder(each)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)  # left over from a crash, perhaps with other rights
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

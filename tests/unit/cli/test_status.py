@@ -1,0 +1,87 @@
+"""What ``twinlock status`` shows."""
+
+import time
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from twinlock.cli.commands.status import _show
+from twinlock.daemon.models import ChapMode, PortalReport, Report, VolumeReport, VolumeSettings, VolumeState
+from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, VolumeStatus
+
+USUAL = VolumeSettings(
+    chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
+)
+NOW = time.time()
+OPEN: dict[str, Any] = {
+    "array": "0b6d0000-0000-0000-0000-000000000000",
+    "size": 1 << 30,
+    "block_size": 512,
+    "encrypted": False,
+    "target": "iqn.2026-11.io.twinlock:backup",
+    "clean": True,
+    "degraded": False,
+    "members": (MemberStatus(path="/x", state="in sync"), MemberStatus(path="/y", state="in sync")),
+    "chap": True,
+    "mutual_chap": False,
+    "shared": False,
+    "read_only": False,
+    "discard": True,
+    "initiators": (),
+    "networks": (),
+}
+
+
+def shown(capsys: pytest.CaptureFixture[str], portals: list[PortalReport], **volume: Any) -> str:
+    facts: dict[str, Any] = {
+        "name": "backup",
+        "state": VolumeState.UNLOCKED,
+        "target": "iqn.2026-11.io.twinlock:backup",
+        "encrypted": False,
+        "chap_user": "backup",
+        "members": ["/x", "/y"],
+        "settings": USUAL,
+        "open": VolumeStatus(**OPEN | volume.pop("open", {})),
+    }
+    report = Report(
+        version="1",
+        portals=portals,
+        volumes=[VolumeReport(**facts | volume)],
+        discovery_chap=ChapMode.NONE,
+        failed_discoveries=[FailedLogins(address="192.0.2.9", count=3, last=NOW - 61)],
+    )
+    _show(Console(width=80), report)
+    return capsys.readouterr().out
+
+
+HERE = PortalReport(portal="10.0.0.5:3260", listening=True)
+
+
+def test_several_sessions_and_failed_logins(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("iqn.2026-11.net.example:pc", "iqn.2026-11.net.example:a-machine-with-quite-a-long-name.example")
+    sessions = tuple(SessionStatus(initiator=n, peer="10.0.0.9:40000", since=NOW - 300) for n in names)
+    failed = (FailedLogins(address="10.0.0.66", count=7, last=NOW - 130),)
+    told = shown(capsys, [HERE], open={"sessions": sessions, "failed_logins": failed})
+    for name in names:
+        assert f"{name} from 10.0.0.9:40000, for 5 min" in told, "whole, however long the line"
+    assert "7 times from 10.0.0.66, last 2 min ago" in told
+    assert "discovery: wrong secret 3 times from 192.0.2.9, last 1 min ago" in told
+    assert "nobody" not in told
+
+
+def test_portals_that_listen_and_that_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = PortalReport(portal="[fd00::5]:3260", listening=False, reason="this machine does not have it")
+    told = shown(capsys, [HERE, waiting])
+    assert "listening on 10.0.0.5:3260\n" in told
+    assert "NOT listening on [fd00::5]:3260: this machine does not have it; it is tried again" in told
+    assert "listening on" not in shown(capsys, [waiting]).replace("NOT listening on", "")
+
+
+def test_settings_that_are_not_as_usual_and_those_that_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    shared = USUAL.model_copy(update={"shared": True, "read_only": True})
+    told = shown(capsys, [HERE], settings=shared, next_settings=USUAL)
+    assert "shared by several initiators" in told
+    assert "refused: read-only" in told
+    assert "from its next unlock on; see twinlock set backup" in told
+    assert "next unlock" not in shown(capsys, [HERE])
