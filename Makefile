@@ -12,7 +12,7 @@ PYTEST := $(AS_ROOT) $(BIN)/python -m pytest -n 2
 NATIVE := $(wildcard src/twinlock/native/*.c src/twinlock/native/*.h src/twinlock/native/build.py)
 VM_PACKAGES := tests/vm/lab/host-packages.txt
 
-.PHONY: help demo test test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
+.PHONY: help demo test conformance fuzz test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,12 @@ demo: packages-demo install  ## run the main job on real parts, and show that it
 
 test: packages-test install-dev  ## all tests, the long ones in their short form
 	$(PYTEST) --dist worksteal tests
+
+conformance: packages-test install-dev  ## libiscsi's conformance suite; DIGESTS=1: with header and data digests
+	$(PYTEST) -q tests/conformance $(if $(DIGESTS),--digests)
+
+fuzz: packages-run $(VENV)/installed-fuzz  ## a million PDUs, guided by coverage; SEED=2 for others
+	$(BIN)/python -m tests.fuzz --seed $(or $(SEED),1)
 
 test-vm: packages-test install-dev  ## a stock kernel judges the format
 	$(PYTEST) -m vm tests
@@ -55,6 +61,10 @@ $(VENV)/installed: pyproject.toml setup.py constraints.txt $(NATIVE) | packages-
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(VENV)/installed-fuzz: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev,fuzz]'
 	@touch $@
 
 clean:  ## remove what make made
