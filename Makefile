@@ -12,7 +12,7 @@ PYTEST := $(AS_ROOT) $(BIN)/python -m pytest -n 2
 NATIVE := $(wildcard src/twinlock/native/*.c src/twinlock/native/*.h src/twinlock/native/build.py)
 VM_PACKAGES := tests/vm/lab/host-packages.txt
 
-.PHONY: help demo test conformance fuzz test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
+.PHONY: help demo test test-long conformance fuzz test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,8 +20,11 @@ help:  ## show this
 demo: packages-demo install  ## run the main job on real parts, and show that it holds
 	$(BIN)/python scripts/demo.py
 
-test: packages-test install-dev  ## all tests, the long ones in their short form
-	$(PYTEST) --dist worksteal tests
+test: packages-test install-dev  ## all tests but the long ones, those in their short form
+	$(PYTEST) -n 3 --dist worksteal -m "not long" tests
+
+test-long: packages-test install-dev  ## the long tests
+	$(PYTEST) -m long tests
 
 conformance: packages-test install-dev  ## libiscsi's conformance suite; DIGESTS=1: with header and data digests
 	$(PYTEST) -q tests/conformance $(if $(DIGESTS),--digests)
