@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.daemon import Daemon
+
+settings.register_profile("unhurried", deadline=None)  # how long an example takes depends on the machine
+settings.load_profile("unhurried")
 
 PASSPHRASE = b"correct horse battery staple"
 MakeVolume = Callable[..., str]

@@ -318,6 +318,61 @@ def an_empty_target(scene: Scene) -> list[str]:
     return [*scene.create(scene.a, scene.b), "--target", ""]
 
 
+def an_odd_initiator(scene: Scene) -> list[str]:
+    return [*scene.create(scene.a, scene.b), "--initiator", "my pc"]
+
+
+def an_odd_network(scene: Scene) -> list[str]:
+    return [*scene.create(scene.a, scene.b), "--network", "192.168.1.5/24"]
+
+
+def an_odd_chap(scene: Scene) -> list[str]:
+    return [*scene.create(scene.a, scene.b), "--chap", "always"]
+
+
+def an_odd_discard(scene: Scene) -> list[str]:
+    return [*scene.create(scene.a, scene.b), "--discard", "perhaps"]
+
+
+def an_odd_initiator_set(scene: Scene) -> list[str]:
+    scene.make()
+    return ["set", "backup", "--shared", "--chap", "mutual", "--initiator", "my pc"]
+
+
+def an_odd_network_set(scene: Scene) -> list[str]:
+    scene.make()
+    return ["set", "backup", "--new-secrets", "--network", "home"]
+
+
+def both_a_list_and_none(scene: Scene) -> list[str]:
+    scene.make()
+    return ["set", "backup", "--network", "10.0.0.0/8", "--any-network"]
+
+
+def secrets_without_chap(scene: Scene) -> list[str]:
+    scene.make()
+    return ["set", "backup", "--chap", "none", "--new-secrets"]
+
+
+def secrets_of_an_open_discovery(scene: Scene) -> list[str]:
+    return ["discovery", "--new-secrets"]
+
+
+def settings_of_no_volume(scene: Scene) -> list[str]:
+    return ["set", "nothing", "--shared"]
+
+
+def a_link_local_portal(scene: Scene) -> list[str]:
+    return ["serve", "--portal", "[fe80::1]:3260"]
+
+
+def a_damaged_discovery_secret(scene: Scene) -> list[str]:
+    scene.daemon.cli("discovery", "--chap", "auto")
+    scene.daemon.stop()
+    (scene.daemon.root / "lib/secrets/_discovery.toml").write_text('user = "x"\nsecret = "hunter2"\n')
+    return ["serve", "--portal", "127.0.0.1:0"]
+
+
 Prepare = Callable[[Scene], list[str]]
 CASES: list[tuple[Prepare, type[TwinlockError], str]] = [
     (member_missing, errors.MemberMissing, "/dev/no-such-disk"),
@@ -363,6 +418,18 @@ CASES: list[tuple[Prepare, type[TwinlockError], str]] = [
     (a_passphrase_for_nothing, errors.BadOption, "--no-encryption"),
     (a_configuration_being_edited, errors.ConfigurationInvalid, "line 8"),
     (an_empty_target, errors.TargetNameInvalid, "iqn."),
+    (an_odd_initiator, errors.InitiatorNameInvalid, "my pc"),
+    (an_odd_network, errors.NetworkInvalid, "192.168.1.0/24 for the network"),
+    (an_odd_chap, errors.BadOption, "auto, mutual or none"),
+    (an_odd_discard, errors.BadOption, "yes or no"),
+    (an_odd_initiator_set, errors.InitiatorNameInvalid, "my pc"),
+    (an_odd_network_set, errors.NetworkInvalid, "home"),
+    (both_a_list_and_none, errors.BadOption, "--any-network"),
+    (secrets_without_chap, errors.BadOption, "--new-secrets"),
+    (secrets_of_an_open_discovery, errors.BadOption, "--new-secrets"),
+    (settings_of_no_volume, errors.NoSuchVolume, "nothing"),
+    (a_link_local_portal, errors.BadOption, "%eth0"),
+    (a_damaged_discovery_secret, errors.ConfigurationInvalid, "_discovery.toml"),
     (a_secret_too_short, errors.ConfigurationInvalid, "12 to 16"),
 ]
 

@@ -15,7 +15,15 @@ from tests.support.daemon import TARGET_PREFIX, Daemon
 
 def run(*command: str | Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     words = [str(word) for word in command]
-    return subprocess.run(words, env=environ, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        words,
+        env=environ,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",  # identifiers are shown as they are
+        timeout=60,
+    )
 
 
 def succeed(*command: str | Path, environ: dict[str, str]) -> str:
@@ -98,8 +106,9 @@ def test_identity_survives_lock_and_unlock(
 ) -> None:
     url = make_volume()
     environ = daemon.chap_environ("backup")
-    identity = ("iscsi-inq", "-e", "1", "-c", "0x83", url)
+    identity = ("iscsi-inq", "-e", "1", "-c", "131", url)  # 83h, in the tool's decimal
     before = succeed(*identity, environ=environ)
+    assert "NAA" in before
     daemon.cli("lock", "backup")
     daemon.cli("unlock", "backup", "--passphrase-file", str(passphrase_file))
     assert succeed(*identity, environ=environ) == before

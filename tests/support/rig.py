@@ -195,10 +195,11 @@ class Peer:
             self.pump()
         return outcome
 
-    def write(self, block: int = 0, *, fua: bool = False, fill: bytes = b"w") -> int:
+    def write(self, block: int = 0, *, fua: bool = False, fill: bytes = b"w", **fields: Any) -> int:
         """Send a write that slow members hold; its tag."""
         count = HELD // BLOCK
-        tag = self.protocol.command(cdb(WRITE_16, block, count, fua=fua), write=fill * HELD, in_command=HELD)
+        command = cdb(WRITE_16, block, count, fua=fua)
+        tag = self.protocol.command(command, write=fill * HELD, in_command=HELD, **fields)
         self.flush()
         return tag
 

@@ -97,7 +97,7 @@ class Workload:
         yield action.value.format(pattern=slot.pattern, offset=slot.offset, length=slot.length)
 
     def _outcome(self, number: int, action: Action) -> int | None:
-        """The pattern after ``action``: what was discarded may read as anything (SBC-3 4.7.4.4, LBPRZ 0)."""
+        """The pattern after ``action``: what was discarded may read as anything (LBPRZ is 0)."""
         if action in _ZERO:
             return 0
         return None if action is Action.DISCARD else (number * 37 + self._round * 101 + self.seed) % 255 + 1

@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import TARGET_PREFIX, Daemon
+from tests.support.qemu import IscsiDisk
 from tests.vm.stack import PASSPHRASE
 
 NAME = "backup"
@@ -26,15 +27,15 @@ class Backup:
         self._passphrase = folder / "passphrase"
         self._passphrase.write_bytes(PASSPHRASE)
 
-    def create(self, block_size: int) -> None:
+    def create(self, block_size: int, *, chap: str = "none", size: str = "128M") -> None:
         """Let twinlock make the members, with a cheap key derivation."""
         members = [str(member) for member in self.members]
         options = {
-            "--size": "128M",
+            "--size": size,
             "--passphrase-file": str(self._passphrase),
             "--iter-time": "50",
             "--block-size": str(block_size),
-            "--chap": "none",
+            "--chap": chap,
         }
         self.daemon.cli("create", NAME, *members, *(word for option in options.items() for word in option))
 
@@ -49,6 +50,18 @@ class Backup:
         self.daemon.start()
         self.daemon.cli("unlock", NAME, "--passphrase-file", str(self._passphrase))
         return self.daemon.iscsi_url(NAME)
+
+    def reopen(self) -> None:
+        """Lock and unlock: nothing but the members keeps what the volume holds."""
+        self.daemon.cli("lock", NAME)
+        self.daemon.cli("unlock", NAME, "--passphrase-file", str(self._passphrase))
+
+    def disk(self) -> IscsiDisk:
+        """The logical unit for QEMU, with CHAP and header digests."""
+        secret = self._passphrase.with_name("secret")
+        secret.write_text(self.daemon.secret(NAME))
+        portal = ("127.0.0.1", self.daemon.port)
+        return IscsiDisk(portal, TARGET_PREFIX + NAME, NAME, secret, header_digest=True)
 
     def wait_until_clean(self) -> None:
         """Return once the members hold the same and say so, and no resync is reported any more."""

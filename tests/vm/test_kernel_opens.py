@@ -12,7 +12,7 @@ from tests.vm.rebuild import CHUNK, Kind, Rebuild
 pytestmark = pytest.mark.vm
 
 
-@pytest.mark.parametrize("block_size", [512, 4096])
+@pytest.mark.parametrize("block_size", [512, pytest.param(4096, marks=pytest.mark.long)])
 def test_the_kernel_opens_what_an_initiator_filled(
     backup: Backup, guest: Guest, tmp_path: Path, block_size: int
 ) -> None:
@@ -45,6 +45,7 @@ def test_the_kernel_resyncs_what_a_crash_left(backup: Backup, guest: Guest, tmp_
         assert machine.run(stack.digest_of_first(mebibytes=8)).split()[0] == flushed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name.lower())
 def test_the_kernel_ends_a_rebuild_that_a_crash_cut_off(backup: Backup, guest: Guest, kind: Kind) -> None:
     """A write to what was copied already is lost on the member that was being filled."""
@@ -55,6 +56,7 @@ def test_the_kernel_ends_a_rebuild_that_a_crash_cut_off(backup: Backup, guest: G
         machine.run(stack.ASSEMBLE + stack.RECOVERED + stack.IDENTICAL)
 
 
+@pytest.mark.long
 def test_the_kernel_goes_on_with_a_rebuild_that_was_stopped(backup: Backup, guest: Guest) -> None:
     rebuild = Rebuild(backup.members, Kind.ALL)
     rebuild.mirror.write(CHUNK, b"kept" * 1024)

@@ -20,7 +20,10 @@ dd if=/dev/urandom of=/dev/mapper/backup bs=1M seek=80 count=4 oflag=direct
 """
 
 
-@pytest.mark.parametrize(("sector_size", "key_derivation"), [(512, "argon2id"), (4096, "pbkdf2")])
+@pytest.mark.parametrize(
+    ("sector_size", "key_derivation"),
+    [(512, "argon2id"), pytest.param(4096, "pbkdf2", marks=pytest.mark.long)],
+)
 def test_there_and_back(
     backup: Backup, guest: Guest, tmp_path: Path, sector_size: int, key_derivation: str
 ) -> None:
@@ -44,6 +47,7 @@ def test_there_and_back(
     assert files.digests_in(found) == kept
 
 
+@pytest.mark.long
 def test_twinlock_resyncs_what_a_crash_left(backup: Backup, guest: Guest, tmp_path: Path) -> None:
     """The machine loses its power with a write unflushed; then that write is lost on one member."""
     _empty(backup)

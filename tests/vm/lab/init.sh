@@ -12,6 +12,15 @@ busybox mount -t devtmpfs dev /dev
 busybox mount -t tmpfs run /run
 busybox mkdir -p /run/cryptsetup /run/mdadm /run/lock
 modprobe -a virtio_pci virtio_blk virtio_console virtio_rng 9pnet_virtio
+root=$(busybox sed -n 's/.*lab\.root=\([^ ]*\).*/\1/p' /proc/cmdline)
+if [ -n "$root" ] && [ ! -e /root-is-here ]; then    # from the ramdisk into the filesystem that holds a copy
+    modprobe -a virtio_scsi sd_mod ext4
+    until [ -b "$root" ]; do
+        busybox usleep 20000
+    done
+    busybox mount -t ext4 "$root" /mnt
+    exec busybox switch_root /mnt /init
+fi
 busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none share /share
 
 control() {

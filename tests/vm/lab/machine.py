@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from tests.support.qemu import IscsiDisk
 from tests.vm.lab.artefacts import Artefacts
 
 BOOT_SECONDS = 90.0
@@ -96,15 +97,23 @@ class Machine:
 
 @contextmanager
 def switched_on(
-    artefacts: Artefacts, folder: Path, disks: Sequence[Path], *, network: bool = False
+    artefacts: Artefacts,
+    folder: Path,
+    disks: Sequence[Path | IscsiDisk],
+    *,
+    network: bool = False,
+    root: str = "",
 ) -> Iterator[Machine]:
-    """A guest with ``disks`` (raw files) as /dev/vda, /dev/vdb and so on, and its logs in ``folder`` (new).
+    """A guest with ``disks`` and its logs in ``folder`` (new).
 
-    It is turned off in an orderly way after the block, at once if the block raises.  ``network`` gives it
-    a way to the host's services (10.0.2.2).
+    Raw files are /dev/vda, /dev/vdb and so on.  An iSCSI disk is /dev/sda: QEMU logs in, and the guest's
+    own SCSI commands go to the target as they are.  The guest is turned off in an orderly way after the
+    block, at once if the block raises.  ``network`` gives it a way to the host's services (10.0.2.2);
+    with ``root``, a device of a filesystem that holds a copy of the ramdisk, it runs from there.
     """
     (folder / "share").mkdir(parents=True)
-    command = [*_board(artefacts), *_ports(folder), *_disks(disks), *(NETWORK if network else ())]
+    board = _board(artefacts, f"{KERNEL_PARAMETERS} lab.root={root}" if root else KERNEL_PARAMETERS)
+    command = [*board, *_ports(folder), *_disks(disks), *(NETWORK if network else ())]
     pipe = subprocess.PIPE
     with (
         (folder / "qemu.log").open("wb") as log,
@@ -118,12 +127,12 @@ def switched_on(
             process.kill()
 
 
-def _board(artefacts: Artefacts) -> list[str]:
+def _board(artefacts: Artefacts, parameters: str) -> list[str]:
     # microvm boots a little faster, but now and then hangs while it calibrates its clock
     emulated = ["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", MEMORY]
     bare = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-device", "virtio-rng-pci"]
     files = ["-kernel", str(artefacts.kernel), "-initrd", str(artefacts.ramdisk)]
-    return ["qemu-system-x86_64", *emulated, *bare, *files, "-append", KERNEL_PARAMETERS]
+    return ["qemu-system-x86_64", *emulated, *bare, *files, "-append", parameters]
 
 
 def _ports(folder: Path) -> list[str]:
@@ -134,9 +143,19 @@ def _ports(folder: Path) -> list[str]:
     return [*console, *control, *share, "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
 
 
-def _disks(disks: Sequence[Path]) -> list[str]:
-    arguments: list[str] = []
-    for number, path in enumerate(disks):
-        drive = f"if=none,id=disk{number},format=raw,cache=writeback,discard=unmap,file={path}"
-        arguments += ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}"]
+def _disks(disks: Sequence[Path | IscsiDisk]) -> list[str]:
+    arguments = ["-device", "virtio-scsi-pci"] if any(isinstance(disk, IscsiDisk) for disk in disks) else []
+    for number, disk in enumerate(disks):
+        arguments += _iscsi(disk, number) if isinstance(disk, IscsiDisk) else _file(disk, number)
     return arguments
+
+
+def _file(path: Path, number: int) -> list[str]:
+    drive = f"if=none,id=disk{number},format=raw,cache=writeback,discard=unmap,file={path}"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}"]
+
+
+def _iscsi(disk: IscsiDisk, number: int) -> list[str]:
+    secrets = [word for each in disk.objects() for word in ("-object", each)]
+    node = disk.node(**{"node-name": f"disk{number}"})
+    return [*secrets, "-blockdev", node, "-device", f"scsi-block,drive=disk{number}"]
