@@ -1,4 +1,4 @@
-"""Sizes: bytes inside, words outside."""
+"""What people read: sizes as words, and text from outside without its tricks."""
 
 import re
 from fractions import Fraction
@@ -33,6 +33,14 @@ def format_size(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size} bytes"
+
+
+def one_line(text: str) -> str:
+    """Text from outside, for a log or a terminal: what does not print is shown by its number.
+
+    An initiator names itself before it proves anything; a line end in there would forge a line of the log.
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -122,7 +122,7 @@ def test_a_new_supervisor_adopts_a_living_worker(daemon: Daemon, make_volume: Ma
         assert daemon.worker_pids() == before
         report = daemon.status("backup")
         assert report["state"] == "unlocked"
-        assert report["open"]["session"]["initiator"] == client.protocol.name
+        assert [each["initiator"] for each in report["open"]["sessions"]] == [client.protocol.name]
         client.write(2 * PLACE, content(2, 1))
         assert client.read(0, PLACE) == content(0, 1)
         assert client.read(PLACE, PLACE) == content(1, 1)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlock.units import GIB, KIB, MIB, TIB, format_size, parse_size, round_down, round_up
+from twinlock.units import GIB, KIB, MIB, TIB, format_size, one_line, parse_size, round_down, round_up
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,18 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert format_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("iqn.2026-11.net.example:büro pc", "iqn.2026-11.net.example:büro pc"),
+        ("pc\n2026-11-23 INFO forged", "pc\\n2026-11-23 INFO forged"),
+        ("\x1b[2J\u202e", "\\x1b[2J\\u202e"),
+    ],
+)
+def test_text_from_outside_keeps_to_its_line(text: str, shown: str) -> None:
+    assert one_line(text) == shown
 
 
 @given(value=st.integers(0, 1 << 64), multiple=st.integers(1, 1 << 20))

@@ -36,22 +36,34 @@ class DirectReader:
                 if error.errno != errno.EINVAL:  # what is not aligned enough for this device
                     raise
         os.posix_fadvise(self._fd, start, end - start, os.POSIX_FADV_DONTNEED)
-        return os.pread(self._fd, length, offset)
+        return self._read_after_advice(offset, length)
 
     def _read_directly(self, start: int, end: int) -> bytes:
         with mmap.mmap(-1, end - start) as memory, memoryview(memory) as aligned:
             return bytes(aligned[: self._fill(aligned, start)])
 
     def _fill(self, aligned: memoryview, start: int) -> int:
-        """Read as much as there is; an unaligned count means the end of the file."""
+        """Read as much as there is.
+
+        A short count may be the end of the file, or that of what could be read at once: the next read, which
+        begins where it may, tells.
+        """
         done = 0
-        while done < aligned.nbytes and not done % ALIGNMENT:
-            with aligned[done:] as rest:
-                count = os.preadv(self._direct, [rest], start + done)
-            if not count:
+        while done < aligned.nbytes:
+            again = round_down(done, ALIGNMENT)
+            with aligned[again:] as rest:
+                reached = again + os.preadv(self._direct, [rest], start + again)
+            if reached <= done:
                 break
-            done += count
+            done = reached
         return done
+
+    def _read_after_advice(self, offset: int, length: int) -> bytes:
+        """A short count may be the end of the file, or a page that cannot be read: the next read tells."""
+        data = b""
+        while len(data) < length and (more := os.pread(self._fd, length - len(data), offset + len(data))):
+            data += more
+        return data
 
     def close(self) -> None:
         """Close what was opened here.  Idempotent."""

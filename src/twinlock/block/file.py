@@ -150,9 +150,12 @@ class FileDevice(BlockDevice):
             os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
 
     def allocation(self, offset: int, length: int) -> tuple[int, bool]:
-        """From the map of the file (SEEK_HOLE); of a disk nothing is known."""
+        """From the map of the file (SEEK_HOLE); of a disk nothing is known.
+
+        Raises DeviceGone if the file is not as long as it was: what was cut off looks like a hole.
+        """
         self.check_range(offset, length)
-        self._refuse_gone(offset)
+        self._refuse_short(offset)
         return (length, True) if self.is_block else kernel.allocation(self._fd, offset, length)
 
     def write(self, offset: int, data: Buffer) -> None:

@@ -20,9 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("set")(settings.run)
-for _module in (create, serve, unlock, lock, status, connect, discovery):
-    app.command(_module.__name__.rpartition(".")[2])(_module.run)
+_RENAMED = {settings: "set"}  # a module cannot have the name of Python's own type
+for _module in (create, serve, unlock, connect, status, lock, settings, discovery):
+    app.command(_RENAMED.get(_module, _module.__name__.rpartition(".")[2]))(_module.run)
 
 
 def _show_version(wanted: bool) -> None:

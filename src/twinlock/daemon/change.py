@@ -27,39 +27,50 @@ class Changes:
     def apply(self, volume: ManagedVolume, request: SettingsRequest) -> Chap | None:
         """Change a volume's settings; the credentials if CHAP was among them.
 
-        Raises BadOption, InitiatorNameInvalid, NetworkInvalid, ConfigurationInvalid, NoSuchVolume.
+        Raises BadOption, InitiatorNameInvalid, NetworkInvalid, ConfigurationInvalid, FolderUnusable.
         """
         check_lists(request.initiators or (), request.networks or ())
-        self._file.find(volume.configured.name)
-        before = volume.next_settings().chap
-        mode, chap = self._change_secrets(volume.configured.name, before, request)
+        name = volume.configured.name
+        self._file.find(name)
+        mode = self._chap_mode(name, volume.next_settings().chap, request)
         settings = _wanted(request, mode)
-        self._file.change(volume.configured.name, settings)
+        self._file.change(name, settings)
         frozen = {key: tuple(value) if key in _LISTS else value for key, value in settings.items()}
         volume.configured = volume.configured.model_copy(update=frozen)
-        return chap
+        return self._change_secrets(name, mode, request)
 
     def apply_to_discovery(self, before: ChapMode, request: DiscoveryRequest) -> tuple[ChapMode, Chap | None]:
         """As :meth:`apply`, for discovery."""
         self._file.load()
-        mode, chap = self._change_secrets(DISCOVERY, before, request)
+        mode = self._chap_mode(DISCOVERY, before, request)
         if request.chap is not None:
             self._file.change_server({"discovery_chap": mode is not ChapMode.NONE})
-        return mode, chap
+        return mode, self._change_secrets(DISCOVERY, mode, request)
+
+    def _chap_mode(
+        self, name: str, before: ChapMode, request: SettingsRequest | DiscoveryRequest
+    ) -> ChapMode:
+        """How CHAP is from now on; raises what the secrets could not be changed for."""
+        mode = request.chap or before
+        if mode is ChapMode.NONE and request.new_secrets:
+            raise BadOption(option="--new-secrets", reason="without CHAP there are no secrets")
+        if mode is not ChapMode.NONE and request.chap and not request.new_secrets:
+            self._credentials.check_kept(name)
+        return mode
 
     def _change_secrets(
-        self, name: str, before: ChapMode, request: SettingsRequest | DiscoveryRequest
-    ) -> tuple[ChapMode, Chap | None]:
-        """How CHAP is from now on, and with which credentials if it was asked to change."""
-        mode = request.chap or before
-        if mode is ChapMode.NONE:
-            if request.new_secrets:
-                raise BadOption(option="--new-secrets", reason="without CHAP there are no secrets")
-            return mode, None
+        self, name: str, mode: ChapMode, request: SettingsRequest | DiscoveryRequest
+    ) -> Chap | None:
+        """The credentials, if CHAP was asked to change.
+
+        After the configuration: if these cannot be written, those that were there before still hold.
+        """
+        if mode is ChapMode.NONE or not (request.chap or request.new_secrets):
+            return None
         mutual = mode is ChapMode.MUTUAL
         if request.new_secrets:
-            return mode, self._credentials.make(name, mutual=mutual)
-        return mode, self._credentials.change(name, mutual=mutual) if request.chap else None
+            return self._credentials.make(name, mutual=mutual)
+        return self._credentials.change(name, mutual=mutual)
 
 
 def _wanted(request: SettingsRequest, mode: ChapMode) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 from twinlock.daemon.config_lines import locate
 from twinlock.daemon.config_text import with_settings
 from twinlock.daemon.settings import WORDS, Configuration, VolumeTable
-from twinlock.errors import ConfigurationInvalid, NoSuchVolume
+from twinlock.errors import ConfigurationInvalid, FolderUnusable
 
 HEADER = """\
 # twinlock's configuration. Edit it as you like: twinlock keeps your comments, and
@@ -70,16 +70,16 @@ class ConfigurationFile:
         return text
 
     def find(self, name: str) -> int:
-        """Which of the volumes has that name; raises NoSuchVolume if someone took it out by hand."""
+        """Which of the volumes has that name; raises ConfigurationInvalid if someone took it out by hand."""
         names = [volume.name for volume in self.load().volume]
         if name not in names:
-            raise NoSuchVolume(name=name)
+            raise ConfigurationInvalid(file=self.path, line=1, reason=f"there is no volume {name!r} any more")
         return names.index(name)
 
     def change(self, name: str, settings: Mapping[str, Any]) -> None:
         """Set what ``settings`` says of a volume; comments stay.
 
-        Raises ConfigurationInvalid, NoSuchVolume.
+        Raises ConfigurationInvalid, FolderUnusable.
         """
         index = self.find(name)
         self._change(("volume", index), self.load().volume[index], settings)
@@ -129,7 +129,17 @@ class ConfigurationFile:
 
 
 def write_whole(path: Path, text: str, mode: int) -> None:
-    """Replace a file durably, all or nothing; it has ``mode`` from its first moment."""
+    """Replace a file durably, all or nothing; it has ``mode`` from its first moment.
+
+    Raises FolderUnusable, with the file as it was.
+    """
+    try:
+        _replace(path, text, mode)
+    except OSError as error:
+        raise FolderUnusable(folder=path.parent, reason=error.strerror) from error
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
     path = path.resolve()  # what a link leads to is replaced, not the link
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

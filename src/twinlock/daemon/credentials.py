@@ -47,7 +47,7 @@ class Credentials:
         return self.load(volume)
 
     def store(self, volume: str, chap: Chap) -> None:
-        """Keep the credentials of a volume; raises ChapSecretUnusable."""
+        """Keep the credentials of a volume; raises ChapSecretUnusable, FolderUnusable."""
         check(chap)
         write_whole(self.path(volume), tomlkit.dumps(chap.model_dump(mode="json", exclude_none=True)), 0o600)
 
@@ -67,6 +67,11 @@ class Credentials:
                 reason=f"it must hold user and secret ({MIN_SECRET} to {MAX_SECRET} characters)",
             ) from None
         return chap
+
+    def check_kept(self, volume: str) -> None:
+        """Raise ConfigurationInvalid if there are credentials that cannot be read; none is no error."""
+        if self.path(volume).exists():
+            self.load(volume)
 
     def user(self, volume: str) -> str | None:
         """The CHAP user of a volume, if it can be told; never fails, never writes."""

@@ -56,6 +56,8 @@ class VolumeReport(_Model):
     """Those in force: while it is unlocked, what it was unlocked with."""
     next_settings: VolumeSettings | None = None
     """Those that count from the next unlock on, if they are others."""
+    secrets_wait: bool = False
+    """True if new CHAP secrets count from the next unlock on."""
     reason: str | None = None
     open: VolumeStatus | None = None
 
@@ -132,7 +134,7 @@ class SettingsReply(_Model):
     name: str
     settings: VolumeSettings
     waits: bool
-    """True if the volume is unlocked, and with others than these."""
+    """True if the volume is unlocked, and with others than these, or with other secrets."""
     chap: Chap | None = None
 
 
@@ -174,6 +176,8 @@ class ConnectReply(_Model):
     discovery: Login | None
     shared: bool
     read_only: bool
+    waits: bool
+    """True if settings or secrets were changed since it was unlocked: they count from the next unlock on."""
 
 
 class ErrorReply(_Model):

@@ -1,6 +1,7 @@
 """The tables of the configuration file: which settings there are, and what each may be."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
@@ -22,7 +23,7 @@ TARGET_PREFIX = "iqn.2026-11.io.twinlock:"
 
 WORDS = {
     "missing": "it is missing",
-    "tuple_type": 'it is a list, such as ["/dev/sdb", "/dev/sdc"]',
+    "tuple_type": 'it is a list, in brackets: ["...", "..."]',
     "too_short": "it needs at least one",
     "too_long": "two are the most",
     "bool_type": "it is true or false",
@@ -51,9 +52,15 @@ def _valid(check: Callable[[Any], Any]) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def _check_portals(portals: tuple[str, ...]) -> None:
-    if len({Portal.parse_own(text) for text in portals}) < len(portals):
+def parse_portals(texts: Sequence[str]) -> list[Portal]:
+    """Portals that can all be listened on; raises ValueError."""
+    portals = [Portal.parse_own(text) for text in texts]
+    if len(set(portals)) < len(portals):
         raise ValueError("the portals must be different")
+    for one, other in itertools.permutations(portals, 2):
+        if one.port == other.port and one.covers(other):
+            raise ValueError(f"{one} is {other} as well; leave one of them away")
+    return portals
 
 
 _Path = Annotated[str, _valid(check_path)]
@@ -69,7 +76,7 @@ class _Table(BaseModel):
 class ServerTable(_Table):
     """``[server]``."""
 
-    portals: Annotated[tuple[_Portal, ...], Field(min_length=1), _valid(_check_portals)] = (DEFAULT_PORTAL,)
+    portals: Annotated[tuple[_Portal, ...], Field(min_length=1), _valid(parse_portals)] = (DEFAULT_PORTAL,)
     patience: Annotated[float, Field(strict=True, ge=1, le=600)] = 10.0
     """Seconds that a session has to answer a ping before a newcomer takes its place."""
     discovery_chap: StrictBool = False

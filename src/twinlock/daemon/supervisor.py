@@ -12,7 +12,7 @@ import twinlock
 from twinlock.daemon.change import Changes
 from twinlock.daemon.config import ConfigurationFile
 from twinlock.daemon.creation import create_on_disk, plan
-from twinlock.daemon.credentials import DISCOVERY, Credentials
+from twinlock.daemon.credentials import DISCOVERY, MUTUAL_USER, Credentials
 from twinlock.daemon.folders import Folders
 from twinlock.daemon.gate import Gate
 from twinlock.daemon.models import (
@@ -192,6 +192,7 @@ class Supervisor:
             update={"array": created.array, "block_size": None if table.encrypted else created.block_size}
         )
         self.folders.forget_reservations(table.name)
+        self._credentials.discard(table.name)
         mutual = request.chap is ChapMode.MUTUAL
         chap = self._credentials.make(table.name, mutual=mutual) if table.chap else None
         self._file.add(table)
@@ -222,11 +223,10 @@ class Supervisor:
         async with self._changing:
             volume = self.find(name)
             chap = self._changes.apply(volume, request)
-            in_force, following = volume.settings(), volume.next_settings()
             return SettingsReply(
                 name=name,
-                settings=following,
-                waits=volume.is_in_use and (following != in_force or request.new_secrets),
+                settings=volume.next_settings(),
+                waits=volume.change_waits or (volume.is_in_use and request.new_secrets),
                 chap=chap,
             )
 
@@ -246,24 +246,29 @@ class Supervisor:
 
     def connect(self, name: str) -> ConnectReply:
         """What an initiator has to be told to use a volume."""
-        table = self.find(name).table
+        volume = self.find(name)
+        table, chap = volume.table, volume.settings().chap
         return ConnectReply(
             name=name,
             target=table.target_name,
             portals=[str(portal) for portal in self._gate.listener.portals] or self._waiting(),
-            login=self._login(name) if table.chap else None,
-            discovery=self._login(DISCOVERY) if self._discovery_chap else None,
+            login=self._login(name, chap),
+            discovery=self._login(DISCOVERY, self._discovery_mode()),
             shared=table.shared,
             read_only=table.read_only,
+            waits=volume.change_waits,
         )
 
     def _waiting(self) -> list[str]:
         return [str(waiting.portal) for waiting in self._gate.listener.sockets]
 
-    def _login(self, name: str) -> Login:
+    def _login(self, name: str, chap: ChapMode) -> Login | None:
+        if chap is ChapMode.NONE:
+            return None
+        mutual = chap is ChapMode.MUTUAL
         return Login(
             user=self._credentials.user(name) or name.strip("_"),
-            mutual_user=self._credentials.mutual_user(name),
+            mutual_user=(self._credentials.mutual_user(name) or MUTUAL_USER) if mutual else None,
             secret_file=str(self._credentials.path(name)),
         )
 

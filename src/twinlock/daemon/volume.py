@@ -72,8 +72,9 @@ class ManagedVolume:
             self._opened_with, self._opened_chap = self.configured, self._configured_chap()
             self._wanted = self._unlocking = True
             try:
-                self.worker = await self._open(passphrase)
+                worker = await self._open(passphrase)
                 self._reason = None
+                self._take(worker)
             finally:
                 self._unlocking = False
 
@@ -103,15 +104,27 @@ class ManagedVolume:
     async def adopt(self) -> None:
         """Take over the worker of an earlier supervisor, if one lives."""
         self._wanted = True
-        self.worker = await WorkerClient.adopt(self.table.name, self._socket, self._log_file, self._ended)
-        if self.worker is not None:
-            log.info("adopted worker %d of volume %s", self.worker.pid, self.table.name)
-            self._note_how_opened(await self.worker.status())
+        worker = await WorkerClient.adopt(self.table.name, self._socket, self._log_file, self._ended)
+        if worker is None:
+            return
+        self._opened_with, self._opened_chap = self.configured, self._configured_chap()
+        self._take(worker)
+        log.info("adopted worker %d of volume %s", worker.pid, self.table.name)
+        status = await self._worker_status()
+        if status is not None:
+            self._note_how_opened(status)
+
+    def _take(self, worker: WorkerClient) -> None:
+        """It is ours from now on; its end may have come before anybody could know whose it is."""
+        self.worker = worker
+        if worker.has_ended:
+            self._ended(worker)
+            raise WorkerFailed(name=self.table.name, reason="it ended at once", log=self._log_file)
 
     def _note_how_opened(self, status: VolumeStatus) -> None:
         """As an earlier supervisor opened it: the file may have changed since."""
         self._opened_chap = chap_mode(status.chap, mutual=status.mutual_chap)
-        told = {key: getattr(status, key) for key in ("chap", *_SETTINGS)}
+        told = {key: getattr(status, key) for key in ("target", "chap", *_SETTINGS)}
         self._opened_with = self.configured.model_copy(update=told)
 
     def leave(self) -> None:
@@ -138,6 +151,7 @@ class ManagedVolume:
             members=list(table.members),
             settings=settings,
             next_settings=None if following == settings else following,
+            secrets_wait=self.secrets_wait,
             reason=self._reason,
             open=status,
         )
@@ -149,6 +163,25 @@ class ManagedVolume:
     def next_settings(self) -> VolumeSettings:
         """What counts from the next unlock on."""
         return _settings(self.configured, self._configured_chap())
+
+    @property
+    def change_waits(self) -> bool:
+        """True if something was changed since it was unlocked, and counts from the next unlock on."""
+        return self.secrets_wait or self.settings() != self.next_settings()
+
+    @property
+    def secrets_wait(self) -> bool:
+        """True if it is unlocked, and its CHAP secrets were changed since, by command or by hand.
+
+        A worker's socket is made after the secrets it gets have been read.
+        """
+        if not (self.is_in_use and self.configured.chap):
+            return False
+        try:
+            changed = self._credentials.path(self.configured.name).stat().st_mtime_ns
+            return changed > self._socket.stat().st_mtime_ns
+        except OSError:
+            return False
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -208,7 +241,7 @@ class ManagedVolume:
         if worker is not self.worker or self._closing:
             return
         if not self._wanted:  # a lock that took too long for whoever waited has come to its end
-            self.worker = None
+            self.worker, self._reason = None, None
             return
         self.worker = None
         self._reason = f"its worker ended unexpectedly; the log is {self._log_file}"

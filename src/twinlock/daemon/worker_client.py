@@ -250,6 +250,7 @@ def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     sock = control.packet_socket()
     try:
+        os.fchmod(sock.fileno(), 0o600)  # before it has a name: nobody else ever connects
         sock.bind(control.address(path))
         sock.listen(1)
     except BaseException:
@@ -285,6 +286,7 @@ def _spawn(listening: socket.socket, log_file: Path) -> subprocess.Popen[bytes]:
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
+            umask=0o077,  # its log begins anew as it grows
         )
     finally:
         os.close(descriptor)

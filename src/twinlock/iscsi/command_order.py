@@ -5,14 +5,14 @@ One that comes early is kept, with whatever data follow it, until its turn; one
 outside the window is passed over in silence, as the standard wants.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 
 from twinlock.errors import ProtocolError
 from twinlock.iscsi import limits
 from twinlock.iscsi.framing import Pdu
 from twinlock.iscsi.sequence import CommandWindow, Place, distance
 from twinlock.wire.iscsi_requests import ScsiCommand
+from twinlock.wire.scsi_lun import canonical_lun
 from twinlock.wire.structure import Structure
 
 _IN_TURN = Place.IN_TURN
@@ -26,19 +26,24 @@ class CommandOrder:
         self._early: dict[int, list[Pdu]] = {}
         self._early_bytes = 0
 
-    def arrive(self, pdu: Pdu, cmd_sn: int) -> Iterable[Pdu]:
-        """The PDUs whose turn it is now that this one has come; the window moves with each that is taken."""
+    @property
+    def keeps_any(self) -> bool:
+        """Whether there are PDUs, or numbers that count as come, ahead of one that is missing."""
+        return bool(self._early)
+
+    def arrive(self, pdu: Pdu, cmd_sn: int) -> bool:
+        """Whether it is the turn of a PDU that has come; then the window moves.  An early one is kept."""
         place = self._window.place(cmd_sn)
         if place is _IN_TURN:
             self._window.admit()
-            return chain((pdu,), self.due()) if self._early else (pdu,)
+            return True
         if place is Place.EARLY and cmd_sn not in self._early:
             self._early[cmd_sn] = []
             self._keep(pdu, cmd_sn)
-        return ()
+        return False
 
     def due(self) -> Iterator[Pdu]:
-        """The kept PDUs whose turn has come."""
+        """The kept PDUs whose turn has come; the window moves with each that is taken."""
         while (pdus := self._early.pop(self._window.expected, None)) is not None:
             self._window.admit()
             self._early_bytes -= sum(len(pdu.packet) for pdu in pdus)
@@ -73,7 +78,7 @@ class CommandOrder:
         """Drop the kept SCSI commands for ``lun`` (None: for any); their numbers count as come."""
         for cmd_sn, pdus in self._early.items():
             header = pdus[0].header if pdus else None
-            if isinstance(header, ScsiCommand) and lun in (None, header.lun):
+            if isinstance(header, ScsiCommand) and lun in (None, canonical_lun(header.lun)):
                 self._empty(cmd_sn)
 
     def _empty(self, cmd_sn: int) -> None:

@@ -15,6 +15,7 @@ from twinlock.iscsi.task_set import TaskSet
 from twinlock.iscsi.write_fault import CHECK_CONDITION, GatheringFailed, WriteFault
 from twinlock.wire.iscsi_codes import RESERVED_TAG, RejectReason, TaskAttribute
 from twinlock.wire.iscsi_requests import DataOut, ScsiCommand
+from twinlock.wire.scsi_lun import canonical_lun
 
 _READY, _COMPLETED = TaskEvent.READY, TaskEvent.COMPLETED
 _DELIVER, _ANSWER = TaskAction.DELIVER, TaskAction.ANSWER
@@ -50,7 +51,8 @@ class Commands:
             return
         task = Task(
             initiator_task_tag=header.initiator_task_tag,
-            lun=header.lun,
+            lun=canonical_lun(header.lun),
+            lun_as_sent=header.lun,
             cdb=header.cdb + pdu.extended_cdb() if pdu.ahs_length else header.cdb,
             attribute=_ATTRIBUTES[header.attribute],
             immediate=header.immediate,

@@ -232,7 +232,8 @@ class TargetConnection:
         ``data_in`` is sent as far as the initiator expects it, and must not change until it is sent.
         An aborted task ends in silence.  Raises ValueError for a task that was completed before.
         """
-        self._session().commands.complete(task, Completion(status, transfer_wanted, data_in, sense))
+        session = self._full_feature or self._session()
+        session.commands.complete(task, Completion(status, transfer_wanted, data_in, sense))
 
     def finish_task_management(self, request: TaskManagementRequested, response: int) -> None:
         """Answer a task management function (a TaskManagementResponse), also ahead of a logout's answer."""

@@ -4,7 +4,7 @@
 and whether its CmdSN counts.  What has no route is rejected.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,17 @@ class FullFeature:
         route = self._routes.get(type(header), _NO_ROUTE)
         if not pdu.intact and not self._bear_damage(route, header, pdu):
             return
-        if route.numbered and not header.immediate:
-            self._route(self._order.arrive(pdu, header.cmd_sn))
-        else:
-            route.handler(self, header, pdu)
+        if route.numbered and not header.immediate and not self._order.arrive(pdu, header.cmd_sn):
+            return
+        route.handler(self, header, pdu)
+        if self._order.keeps_any:  # this one, or an abort, may have closed the gap that others waited for
+            self._handle_due()
+
+    def _handle_due(self) -> None:
+        for pdu in self._order.due():
+            if self._logged_out:
+                break
+            self._routes.get(type(pdu.header), _NO_ROUTE).handler(self, pdu.header, pdu)
 
     def _bear_damage(self, route: "_Route", header: Any, pdu: Pdu) -> bool:
         """Reject a PDU whose data digest is wrong (section 7.8); True if its header still counts.
@@ -88,12 +95,6 @@ class FullFeature:
             raise ProtocolError("a numbered PDU whose data digest is wrong")
         return isinstance(header, DataOut) and route is not _NO_ROUTE
 
-    def _route(self, due: Iterable[Pdu]) -> None:
-        for pdu in due:
-            if self._logged_out:
-                break
-            self._routes.get(type(pdu.header), _NO_ROUTE).handler(self, pdu.header, pdu)
-
     # -- handlers ---------------------------------------------------------------------------------
 
     def _command(self, header: ScsiCommand, pdu: Pdu) -> None:
@@ -104,7 +105,6 @@ class FullFeature:
 
     def _manage_tasks(self, header: TaskManagementRequest, _pdu: Pdu) -> None:
         self.task_management.request(header)
-        self._route(self._order.due())  # an abort may have closed the gap that others waited for
 
     def _exchange_text(self, header: TextRequest, pdu: Pdu) -> None:
         try:

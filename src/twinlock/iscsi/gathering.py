@@ -97,6 +97,8 @@ class Gathering:
 
     def release(self, task: Task) -> None:
         """Forget a task and the memory it holds, for the writes that wait."""
+        if not self._transfers and not self._reserved:
+            return
         transfer = self._transfers.get(task.initiator_task_tag)
         if transfer is not None and transfer.task is task:
             self._leave(transfer)
@@ -127,7 +129,7 @@ class Gathering:
             R2T,
             task=task,
             stat_sn=StatSN.SHOWN,
-            lun=task.lun,
+            lun=task.lun_as_sent,
             initiator_task_tag=task.initiator_task_tag,
             target_transfer_tag=burst.tag,
             r2t_sn=task.pdu_count,

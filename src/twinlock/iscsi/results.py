@@ -29,7 +29,9 @@ def send_result(outbox: Outbox, parameters: Parameters, task: Task, completion: 
     """Send what the initiator expects of the data, and the status: with the last of them if it is GOOD."""
     data = memoryview(completion.data_in)[: task.expected_length] if task.read else _NO_DATA
     with_data = len(data) > 0 and completion.status == GOOD
-    residual = _residual(task.expected_length, completion.wanted)
+    # of a read only data-in count: its CDB may have been that of a write
+    wanted = memoryview(completion.data_in).nbytes if task.read else completion.wanted
+    residual = _residual(task.expected_length, wanted)
     if len(data):
         _send_data(outbox, parameters, task, data, residual if with_data else None)
     if not with_data:
@@ -64,7 +66,7 @@ def _send_data(
             stat_sn=_ABSENT if last is None else _USED,
             final=end == burst_end,
             status_present=last is not None,
-            lun=task.lun,
+            lun=task.lun_as_sent,
             initiator_task_tag=task.initiator_task_tag,
             data_sn=task.pdu_count,
             buffer_offset=offset,

@@ -67,6 +67,7 @@ TASK = StateMachine(
     final=(TaskState.ANSWERED, TaskState.GONE),
 )
 _STEPS = TASK.steps
+_ABORTED, _GONE = TaskState.ABORTED, TaskState.GONE  # looking up a member costs as much as a call
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +76,7 @@ class Task:
 
     initiator_task_tag: int
     lun: bytes
-    """8 bytes (SAM-5, LUN structure)."""
+    """8 bytes (SAM-5, LUN structure), in the one form by which units are told apart."""
     cdb: bytes
     """16 bytes (a shorter CDB is followed by zeros), or more for an extended one."""
     attribute: TaskAttribute
@@ -84,6 +85,8 @@ class Task:
     write: bool
     expected_length: int
     """Bytes the initiator expects to move; 0 if it expects no data."""
+    lun_as_sent: bytes = bytes(8)
+    """The LUN in the initiator's own form, which PDUs of the task repeat."""
     data_out: Buffer = b""
     """All of the initiator's data, gathered."""
     data_withheld: bool = False
@@ -102,7 +105,7 @@ class Task:
 
         What has not begun need not begin, and the completion, which is still owed, will not be sent.
         """
-        return self.state is TaskState.ABORTED or self.state is TaskState.GONE
+        return self.state is _ABORTED or self.state is _GONE
 
     def happens(self, event: TaskEvent) -> TaskAction:
         """Take the step, and say what is to be done; ValueError if it makes no sense."""

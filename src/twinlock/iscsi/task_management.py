@@ -14,6 +14,7 @@ from twinlock.iscsi.task import Task
 from twinlock.wire.iscsi_codes import TaskManagementFunction, TaskManagementResponse
 from twinlock.wire.iscsi_requests import TaskManagementRequest
 from twinlock.wire.iscsi_responses import TaskManagementAnswer
+from twinlock.wire.scsi_lun import canonical_lun
 
 Affected = Callable[[Task], bool]
 Scope = Callable[[TaskManagementRequest], Affected]
@@ -24,7 +25,8 @@ def _one_task(header: TaskManagementRequest) -> Affected:
 
 
 def _logical_unit(header: TaskManagementRequest) -> Affected:
-    return lambda task: task.lun == header.lun
+    lun = canonical_lun(header.lun)
+    return lambda task: task.lun == lun
 
 
 def _target(_header: TaskManagementRequest) -> Affected:
@@ -72,10 +74,13 @@ class TaskManagement:
                 self._respond(header.initiator_task_tag, TaskManagementResponse.TASK_DOES_NOT_EXIST)
                 return
         else:
-            self._order.drop_commands(None if scope is _target else header.lun)
+            self._order.drop_commands(None if scope is _target else canonical_lun(header.lun))
         self._emit(
             TaskManagementRequested(
-                TaskManagementFunction(header.function), header.lun, header.initiator_task_tag, delivered
+                TaskManagementFunction(header.function),
+                canonical_lun(header.lun),
+                header.initiator_task_tag,
+                delivered,
             )
         )
 

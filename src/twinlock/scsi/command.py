@@ -106,9 +106,9 @@ class Command(Generic[U, C]):
     access: Access | Callable[[C], Access] = Access.WRITE
     """What a reservation has to allow; unless stated, what only holders may do."""
 
-    def access_of(self, cdb: C) -> Access:
-        """The access that one CDB needs."""
-        return self.access if isinstance(self.access, Access) else self.access(cdb)
+    def access_of(self, cdb: bytes) -> Access:
+        """The access that one CDB needs; it is taken apart only if that depends on it.  Raises Malformed."""
+        return self.access if isinstance(self.access, Access) else self.access(self.cdb.parse(cdb))
 
     @property
     def usage(self) -> bytes:

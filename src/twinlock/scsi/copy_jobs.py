@@ -27,36 +27,31 @@ class CopyJob:
 
     def __init__(self) -> None:
         self.status = CopyStatus.IN_PROGRESS
-        self.running = False
         self.segments = 0
         """Segments that are copied."""
         self.copied = 0
         """Bytes, of all segments."""
+        self.command_status = 0
         self.sense = b""
-        """Why it failed."""
+        """How its command ended, if the copy failed: status and sense data."""
 
-    def begin(self) -> None:
-        """Somebody carries it out from now on."""
-        self.running = True
+    @property
+    def running(self) -> bool:
+        """True from its command's arrival to its end."""
+        return self.status is CopyStatus.IN_PROGRESS
 
     def advance(self, length: int) -> None:
         """So many bytes more."""
         self.copied += length
 
-    def end(self) -> None:
-        """Nobody carries it out any more; unless it is called a success later, it is none."""
-        self.running = False
-        self.status = CopyStatus.FAILED
-
     def succeed(self) -> None:
         """All of it is copied."""
         self.status = CopyStatus.COMPLETED
 
-    def fail(self, sense: bytes) -> None:
-        """It ended early, with ``sense``."""
-        self.running = False
+    def fail(self, command_status: int, sense: bytes = b"") -> None:
+        """It ended early, and its command like this."""
+        self.command_status, self.sense = command_status, sense
         self.status = CopyStatus.FAILED
-        self.sense = sense
 
 
 class CopyJobs:
@@ -67,7 +62,7 @@ class CopyJobs:
         self._lock = Lock()
 
     def new(self, nexus: Nexus, identifier: int | None) -> CopyJob | None:
-        """A job of ``nexus``; None if one with this list ``identifier`` is being carried out.
+        """A job of ``nexus``; None if one with this list ``identifier`` has not ended.
 
         Without an identifier nobody can ask after it, so it is not remembered.
         """

@@ -110,7 +110,7 @@ class LogicalUnit(Disk):
 
     def finish(self, operation: Operation, answer: Answer = None) -> Result:
         """The result of an operation that succeeded; ValueError if the ``answer`` it yields is missing."""
-        return results.finish(self, operation, answer)
+        return results.FINISH[type(operation)](self, operation, answer)
 
     def fail(self, operation: Operation, error: DeviceError) -> Result:
         """The result of an operation that failed; INFORMATION is the first block that is known to be bad."""

@@ -5,6 +5,7 @@ the device.  ``wanted`` counts the bytes of data-out that the CDB asked for,
 whatever the initiator sent: the transport derives the residual from it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -75,7 +76,7 @@ class Discard:
 class Verify:
     """Flush, and read ``length`` bytes from the medium.
 
-    With ``compare``, of the same length, ``finish`` compares both.
+    With ``compare``, tell where they first differ from it; it repeats if it is shorter (one block is).
     """
 
     offset: int
@@ -104,7 +105,7 @@ class WriteSame:
 
 @dataclass(frozen=True, slots=True)
 class WriteVerify:
-    """Store ``data``, flush, and read them back from the medium; ``compare``: ``finish`` compares both."""
+    """Store ``data``, flush, and read them back from the medium; ``compare``: tell where they differ."""
 
     offset: int
     data: Buffer
@@ -116,7 +117,7 @@ class WriteVerify:
 class CompareAndWrite:
     """Store ``data`` if the range holds ``compare``, of the same length; no other write comes between.
 
-    ``finish`` is told what the range held.
+    Where it does not, tell where they first differ.
     """
 
     offset: int
@@ -167,6 +168,13 @@ class AbortTasks:
     wanted: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A command that waits for something else than the medium: ``run`` ends it, wherever one may wait."""
+
+    run: "Callable[[], Result | AbortTasks]"
+
+
 Operation = (
     Read
     | Write
@@ -181,11 +189,19 @@ Operation = (
     | BlockStatus
     | Copy
     | AbortTasks
+    | Later
 )
 
 
-Answer = Buffer | tuple[Extent, ...] | None
-"""What carrying out an operation yields: bytes, for a BlockStatus extents, or nothing."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The end of a comparison: the bytes from the start to where both first ``differ``, None if nowhere."""
+
+    differ: int | None
+
+
+Answer = Buffer | Compared | tuple[Extent, ...] | None
+"""What carrying out an operation yields: bytes, a comparison, for a BlockStatus extents, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from twinlock.scsi.operations import (
     Answer,
     BlockStatus,
     CompareAndWrite,
+    Compared,
     Copy,
     Discard,
     Extent,
     Flush,
+    Later,
     Operation,
     OrWrite,
     Prefetch,
@@ -31,6 +33,7 @@ from twinlock.wire.scsi_data import LbaStatusDescriptor, LbaStatusHeader
 from twinlock.wire.scsi_sense import SenseCode
 
 Ranges = tuple[tuple[int, int], ...]
+_NO_BYTES = (tuple, Compared, type(None))
 
 
 def wanted(operation: Operation) -> int:
@@ -43,15 +46,10 @@ def ranges(operation: Operation) -> Ranges:
     return _RANGES[type(operation)](operation)
 
 
-def finish(disk: Disk, operation: Operation, answer: Answer) -> Result:
-    """The result of an operation that succeeded."""
-    return _FINISH[type(operation)](disk, operation, answer)
-
-
 # -- where ----------------------------------------------------------------------------------------
 
 
-def _nowhere(operation: Flush | AbortTasks) -> Ranges:
+def _nowhere(operation: Flush | AbortTasks | Later) -> Ranges:
     return ()
 
 
@@ -83,44 +81,32 @@ _RANGES: dict[type[Any], Callable[[Any], Ranges]] = {
     BlockStatus: _by_length,
     Copy: _of_copy,
     AbortTasks: _nowhere,
+    Later: _nowhere,
 }
 
 # -- how ------------------------------------------------------------------------------------------
 
 
 def _good(disk: Disk, operation: Operation, _answer: Answer) -> Result:
-    return Result(Status.GOOD, data_out_used=wanted(operation))
+    return Result(Status.GOOD, data_out_used=getattr(operation, "wanted", 0))
 
 
 def _read(disk: Disk, _operation: Read, answer: Answer) -> Result:
     return Result(Status.GOOD, _bytes(answer))
 
 
-def _verified(disk: Disk, operation: Verify, answer: Answer) -> Result:
-    if operation.compare is None:
-        return _good(disk, operation, answer)
-    return _compared(disk, operation, operation.compare, _bytes(answer))
-
-
-def _written(disk: Disk, operation: WriteVerify, answer: Answer) -> Result:
-    if not operation.compare:
-        return _good(disk, operation, answer)
-    return _compared(disk, operation, operation.data, _bytes(answer))
-
-
-def _compared(disk: Disk, operation: Verify | WriteVerify, expected: Buffer, found: Buffer) -> Result:
+def _verified(disk: Disk, operation: Verify | WriteVerify, answer: Answer) -> Result:
     """A miscompare is reported at its block."""
-    differs = first_difference(found, expected)
-    if differs is None:
+    differ = _difference(answer) if operation.compare else None
+    if differ is None:
         return _good(disk, operation, None)
-    block = (operation.offset + differs) // disk.geometry.block_size
-    return _miscompare(disk, operation, block)
+    return _miscompare(disk, operation, (operation.offset + differ) // disk.geometry.block_size)
 
 
 def _swapped(disk: Disk, operation: CompareAndWrite, answer: Answer) -> Result:
     """A miscompare is reported at its byte, counted from the start of data-out (SBC-3)."""
-    differs = first_difference(_bytes(answer), operation.compare)
-    return _good(disk, operation, None) if differs is None else _miscompare(disk, operation, differs)
+    differ = _difference(answer)
+    return _good(disk, operation, None) if differ is None else _miscompare(disk, operation, differ)
 
 
 def _miscompare(disk: Disk, operation: Operation, information: int) -> Result:
@@ -140,7 +126,7 @@ def _copied(disk: Disk, operation: Copy, _answer: Answer) -> Result:
         operation.job.succeed()
         return _good(disk, operation, None)
     result = disk.check_condition(operation.refusal, operation.wanted)
-    operation.job.fail(result.sense)
+    operation.job.fail(result.status, result.sense)
     return result
 
 
@@ -148,11 +134,11 @@ def fail_copy(disk: Disk, operation: Copy) -> Result:
     """A copy whose device failed: COMMAND-SPECIFIC INFORMATION is the segment that was under way (SPC-4)."""
     sense = Sense(SenseCode.THIRD_PARTY_DEVICE_FAILURE, command_specific=operation.job.segments)
     result = disk.check_condition(sense, operation.wanted)
-    operation.job.fail(result.sense)
+    operation.job.fail(result.status, result.sense)
     return result
 
 
-_FINISH: dict[type[Any], Callable[[Disk, Any, Answer], Result]] = {
+FINISH: dict[type[Any], Callable[[Disk, Any, Answer], Result]] = {
     Read: _read,
     Write: _good,
     Flush: _good,
@@ -160,13 +146,14 @@ _FINISH: dict[type[Any], Callable[[Disk, Any, Answer], Result]] = {
     Verify: _verified,
     Prefetch: _good,
     WriteSame: _good,
-    WriteVerify: _written,
+    WriteVerify: _verified,
     CompareAndWrite: _swapped,
     OrWrite: _good,
     BlockStatus: _status,
     Copy: _copied,
     AbortTasks: _good,
 }
+"""What makes the result of an operation that succeeded."""
 
 
 def lba_status(extents: Sequence[Extent], block_size: int) -> bytes:
@@ -182,19 +169,13 @@ def lba_status(extents: Sequence[Extent], block_size: int) -> bytes:
     return LbaStatusHeader(parameter_data_length=LbaStatusHeader.SIZE - 4 + len(body)).build() + body
 
 
-def first_difference(found: Buffer, expected: Buffer) -> int | None:
-    """Where two buffers of one length begin to differ, None if they do not."""
-    ours, theirs = bytes(found), bytes(expected)
-    if ours == theirs:
-        return None
-    low, high = 0, len(ours)  # they are alike before ``low``, and differ somewhere before ``high``
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if ours[low:middle] != theirs[low:middle] else (middle, high)
-    return low
-
-
 def _bytes(answer: Answer) -> Buffer:
-    if answer is None or isinstance(answer, tuple):
+    if isinstance(answer, _NO_BYTES):
         raise ValueError("the operation returns data, and none was given")
     return answer
+
+
+def _difference(answer: Answer) -> int | None:
+    if not isinstance(answer, Compared):
+        raise ValueError("the operation compares, and no comparison was given")
+    return answer.differ

@@ -12,6 +12,7 @@ from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
 from twinlock.scsi.nexus import Nexus
 from twinlock.scsi.operations import Result
+from twinlock.scsi.reservations.reservations import Ending
 from twinlock.scsi.sense import Sense
 from twinlock.scsi.transfer import reply
 from twinlock.scsi.unit import Unit
@@ -66,23 +67,27 @@ class ScsiTarget:
         number = lun_number(lun)
         return None if number is None else self._units.get(number)
 
-    def logical_unit_reset(self, lun: bytes) -> bool:
-        """LOGICAL UNIT RESET: every initiator is told.  False if there is no such unit."""
-        unit = self.unit(lun)
-        if unit is not None:
-            unit.reset(SenseCode.BUS_DEVICE_RESET_FUNCTION_OCCURRED)
-        return unit is not None
+    def logical_unit_reset(self, lun: bytes) -> Ending | None:
+        """LOGICAL UNIT RESET: every initiator is told.  None if there is no such unit.
 
-    def target_reset(self, *, cold: bool) -> None:
+        What is returned is to be called once the commands that were aborted have ended.
+        """
+        unit = self.unit(lun)
+        return None if unit is None else unit.reset(SenseCode.BUS_DEVICE_RESET_FUNCTION_OCCURRED)
+
+    def target_reset(self, *, cold: bool) -> Ending:
         """TARGET WARM RESET or TARGET COLD RESET: every initiator is told, by every unit.
 
-        A cold reset is a power on to the units (RFC 7143 section 11.5.1).
+        A cold reset is a power on to the units (RFC 7143 section 11.5.1).  What is returned is to be called
+        once the commands that were aborted have ended.
         """
-        for unit in self._units.values():
-            if cold:
-                unit.power_on(SenseCode.POWER_ON_OCCURRED)
-            else:
-                unit.reset(SenseCode.BUS_RESET_OCCURRED)
+        endings = [_power_on(unit) if cold else _reset(unit) for unit in self._units.values()]
+
+        def end() -> None:
+            for ending in endings:
+                ending()
+
+        return end
 
     def commands_cleared(self, lun: bytes, nexuses: Iterable[Nexus]) -> bool:
         """CLEAR TASK SET took commands of ``nexuses`` (not the one that asked).  False if no such unit."""
@@ -97,6 +102,14 @@ class ScsiTarget:
             unit.nexus_lost(nexus)
         for reporter in (self._well_known, self._nothing):
             reporter.attentions.forget(nexus)
+
+
+def _power_on(unit: LogicalUnit) -> Ending:
+    return unit.power_on(SenseCode.POWER_ON_OCCURRED)
+
+
+def _reset(unit: LogicalUnit) -> Ending:
+    return unit.reset(SenseCode.BUS_RESET_OCCURRED)
 
 
 def _reporter(identity: Identity) -> Unit:

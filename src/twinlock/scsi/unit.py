@@ -15,7 +15,7 @@ from twinlock.scsi.mode_values import ModeValues
 from twinlock.scsi.nexus import Nexus
 from twinlock.scsi.operations import RESERVATION_CONFLICT, Result, Status
 from twinlock.scsi.reservations.record import ReservationStore
-from twinlock.scsi.reservations.reservations import Reservations
+from twinlock.scsi.reservations.reservations import Ending, Reservations
 from twinlock.scsi.sense import Refusal, Sense, invalid_field, refuse
 from twinlock.wire.scsi_inquiry import Peripheral
 from twinlock.wire.scsi_sense import SenseCode
@@ -82,10 +82,10 @@ class Unit:
         if isinstance(command, Sense):  # there is no such command
             return False
         try:
-            parsed = command.cdb.parse(cdb)
+            access = command.access_of(cdb)
         except Malformed:  # it will be refused for that
             return False
-        return reservations.conflict(nexus, command.access_of(parsed))
+        return reservations.conflict(nexus, access)
 
     def _run(self, command: Command[Any, Any], call: Call[Any], cdb: bytes) -> Outcome:
         try:
@@ -162,18 +162,21 @@ class Disk(Unit):
         software = SenseCode.LOGICAL_UNIT_SOFTWARE_WRITE_PROTECTED if mode.software_write_protect else None
         self.write_protection = SenseCode.WRITE_PROTECTED if self.read_only else software
 
-    def reset(self, told: SenseCode) -> None:
-        """A reset (SAM-5): RESERVE ends, mode parameters are the default ones, and all are told."""
-        self.reservations.reset()
+    def reset(self, told: SenseCode) -> Ending:
+        """A reset (SAM-5): mode parameters are the default ones, all are told, and RESERVE ends.
+
+        That last when what is returned is called: once the commands that were aborted have ended.
+        """
         self.copies.clear()
         with self._mode_lock:
             self.set_mode(self.default_mode)
         self.attentions.reset(told)
+        return self.reservations.reset()
 
-    def power_on(self, told: SenseCode) -> None:
-        """As :meth:`reset`, but reservations that were not to be kept are gone, too."""
-        self.reservations.power_on()
+    def power_on(self, told: SenseCode) -> Ending:
+        """As :meth:`reset`, but reservations that were not to be kept end, too."""
         self.reset(told)
+        return self.reservations.power_on
 
     def nexus_lost(self, nexus: Nexus) -> None:
         """What was bound to the session of ``nexus`` goes; persistent reservations stay (SPC-4 5.9)."""

@@ -18,7 +18,7 @@ from functools import partial
 from twinlock.iscsi.connection import TargetConnection
 from twinlock.iscsi.events import CommandReceived, Event
 from twinlock.iscsi.task import Task
-from twinlock.scsi.operations import AbortTasks, Operation, Read, Result, Status
+from twinlock.scsi.operations import AbortTasks, Later, Operation, Read, Result, Status
 from twinlock.server.data_in import DATA_IN_MEMORY, DataIn
 from twinlock.server.execute import Executor
 from twinlock.server.in_flight import InFlight
@@ -90,9 +90,11 @@ class Commands:
             outcome = self._start(task)
             if isinstance(outcome, Result):
                 self._finish(task, outcome)
+            elif self._do_at_once(task, outcome):
+                return  # nearly always, so it is asked first
             elif isinstance(outcome, AbortTasks):
                 self._wait_for_others(task, outcome)
-            elif not self._do_at_once(task, outcome) and self._may_begin(task, outcome):
+            elif self._may_begin(task, outcome):
                 self._do_later(task, outcome)
         except BaseException:
             self.in_flight.end(task)
@@ -134,10 +136,13 @@ class Commands:
 
     def _execute(self, task: Task, operation: Operation) -> None:
         try:
-            result = self._executor.execute(operation, lambda: self._given_up or task.aborted)
+            outcome = self._carry_out(task, operation)
+            if isinstance(outcome, AbortTasks):
+                self._wait_for_others(task, outcome)
+                return
             with self._lock:
                 self._data_in.end(task)
-                self._complete(task, result)
+                self._complete(task, outcome)
                 self.transmit()
         except OSError:
             pass  # the connection is gone; its thread notices
@@ -146,6 +151,11 @@ class Commands:
             self._cut()
         finally:
             self.in_flight.end(task)
+
+    def _carry_out(self, task: Task, operation: Operation) -> Result | AbortTasks:
+        if isinstance(operation, Later):
+            return ABORTED if self._given_up or task.aborted else operation.run()
+        return self._executor.execute(operation, lambda: self._given_up or task.aborted)
 
     def _complete(self, task: Task, result: Result) -> None:
         self._protocol.complete(
@@ -287,11 +297,11 @@ class Commands:
                 with self._lock:
                     self._data_in.end(task)
                 self._finish(task, result)
-            with self._lock:
-                self.transmit()
         except BaseException:
             self.in_flight.end(task)
             raise
+        with self._lock:  # the task may be the pool's now: nothing that fails here ends it
+            self.transmit()
 
     def say_last_words(self) -> None:
         """Send what is left, if the peer takes it soon; raises OSError if the connection is cut meanwhile."""

@@ -41,8 +41,8 @@ from twinlock.server.portal import Portal
 from twinlock.server.sessions import Sessions
 from twinlock.server.sockets import set_up, wait_for
 from twinlock.server.task_management import TaskManagement
-from twinlock.server.throttle import source_of
 from twinlock.server.timing import Timer
+from twinlock.units import one_line
 from twinlock.wire.iscsi_codes import AsyncEvent, LoginStatus, TaskManagementResponse
 
 RECEIVE = 256 * 1024
@@ -74,11 +74,12 @@ class Connection:
         self.peer = peer
         self.since = time.time()
         self._address = Portal.parse(peer).host
-        self.source = source_of(self._address)
+        self.source = shared.gate.source(self._address)
         self._sock = sock
         self._protocol = protocol
         self._shared = shared
         self._info: SessionInfo | None = None
+        self._nexus: Nexus | None = None
         self._admitted = False
         self._lock = threading.RLock()
         self._commands = Commands(
@@ -182,8 +183,8 @@ class Connection:
     @property
     def nexus(self) -> Nexus:
         """Initiator name and ISID; only after login."""
-        assert self._info is not None
-        return Nexus(self._info.initiator_name, self._info.isid)
+        assert self._nexus is not None
+        return self._nexus
 
     @property
     def in_flight(self) -> InFlight:
@@ -259,13 +260,15 @@ class Connection:
     def _logged_in(self, event: LoggedIn) -> None:
         if event.session.user is not None:
             self._shared.gate.succeeded(self._address)
+        self._nexus = Nexus(event.session.initiator_name, event.session.isid)
         self._info = event.session
+        name = one_line(event.session.initiator_name)
         status = self._shared.admission.admit(self)
         self._admitted = status is LoginStatus.SUCCESS
         if self._admitted:
-            log.info("%s (%s) logged in", event.session.initiator_name, self.peer)
+            log.info("%s (%s) logged in", name, self.peer)
             return
-        log.info("%s (%s) turned away: 0x%04x", event.session.initiator_name, self.peer, status)
+        log.info("%s (%s) turned away: 0x%04x", name, self.peer, status)
         self._ended = True
         with self._lock:
             self._protocol.refuse_session(status)
@@ -275,7 +278,8 @@ class Connection:
     def _start(self, task: Task) -> Operation | Result:
         if task.data_withheld:
             return self._shared.executor.refuse_length()
-        return self._shared.target.start(self.nexus, task.lun, task.cdb, task.data_out)
+        assert self._nexus is not None
+        return self._shared.target.start(self._nexus, task.lun, task.cdb, task.data_out)
 
     def _abort_others(self, task: Task, operation: AbortTasks, then: Callable[[Result], None]) -> None:
         unit = self._shared.target.unit(task.lun)

@@ -3,12 +3,18 @@
 Commands that read, decide and write take their range for themselves; all others that change the
 medium share theirs, and the mirror orders those that overlap.  Every change is entered
 here, also while nobody wants a range alone: who asked for one must know whom to wait for.
-That costs a lock and a dictionary entry, and no search.
+
+That is on the way of every write, so it costs a dictionary entry, and neither a lock nor a search.  It is
+safe because each side first shows itself, and then looks for the other: who shares enters the
+range before it asks whether anybody is alone, and who wants to be alone says so before it looks
+at the ranges.  At least one of them sees the other.  (Single steps of a dictionary or a set are
+not interrupted, and are seen by all threads in one order: the interpreter's lock is why.)
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, Lock
+from itertools import count
+from threading import Condition
 
 
 class Exclusion:
@@ -18,17 +24,19 @@ class Exclusion:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._changed = Condition(self._lock)
-        self._entries: dict[int, tuple[int, int, bool]] = {}  # by ticket: start, end, alone
-        self._tickets = 0
-        self._alone = 0
-        self._waiting = 0
+        self._entries: dict[int, tuple[int, int]] = {}  # by ticket, in the order of arrival: start, end
+        self._alone: set[int] = set()  # the tickets of those who are, or wait for it
+        self._tickets = count()
+        self._changed = Condition()
+        self._waiting = 0  # changed while holding the condition, before looking whom to wait for
 
     @contextmanager
     def shared(self, offset: int, length: int) -> Iterator[None]:
         """Hold the range together with others that share it."""
-        ticket = self._enter(offset, length, alone=False)
+        ticket = next(self._tickets)
+        self._entries[ticket] = (offset, offset + length)
+        if self._alone:
+            self._wait(ticket)
         try:
             yield
         finally:
@@ -37,7 +45,10 @@ class Exclusion:
     @contextmanager
     def alone(self, offset: int, length: int) -> Iterator[None]:
         """Hold the range against everybody else."""
-        ticket = self._enter(offset, length, alone=True)
+        ticket = next(self._tickets)
+        self._alone.add(ticket)
+        self._entries[ticket] = (offset, offset + length)
+        self._wait(ticket)
         try:
             yield
         finally:
@@ -45,41 +56,36 @@ class Exclusion:
 
     def try_share(self, offset: int, length: int) -> int | None:
         """A ticket for the range, to be given to :meth:`leave`; None if somebody would have to be awaited."""
-        with self._lock:
-            ticket = self._add(offset, length, alone=False)
-            if self._alone and self._is_blocked(ticket):
-                del self._entries[ticket]
-                return None
-            return ticket
+        ticket = next(self._tickets)
+        self._entries[ticket] = (offset, offset + length)
+        if self._alone and self._is_blocked(ticket):
+            self.leave(ticket)
+            return None
+        return ticket
 
     def leave(self, ticket: int) -> None:
         """Let go."""
-        with self._lock:
-            self._alone -= self._entries.pop(ticket)[2]
-            if self._waiting:
+        del self._entries[ticket]
+        if self._alone:
+            self._alone.discard(ticket)
+        if self._waiting:
+            with self._changed:
                 self._changed.notify_all()
 
-    def _enter(self, offset: int, length: int, *, alone: bool) -> int:
-        with self._lock:
-            ticket = self._add(offset, length, alone=alone)
-            while self._alone and self._is_blocked(ticket):
-                self._waiting += 1
+    def _wait(self, ticket: int) -> None:
+        with self._changed:
+            self._waiting += 1
+            while self._is_blocked(ticket):
                 self._changed.wait()
-                self._waiting -= 1
-            return ticket
-
-    def _add(self, offset: int, length: int, *, alone: bool) -> int:
-        self._tickets = ticket = self._tickets + 1
-        self._entries[ticket] = (offset, offset + length, alone)
-        self._alone += alone
-        return ticket
+            self._waiting -= 1
 
     def _is_blocked(self, ticket: int) -> bool:
         """Whether an earlier entry is in the way; a dictionary keeps the order of arrival."""
-        start, end, alone = self._entries[ticket]
-        for other, (other_start, other_end, other_alone) in self._entries.items():
+        start, end = self._entries[ticket]
+        alone = ticket in self._alone
+        for other, (other_start, other_end) in self._entries.copy().items():
             if other == ticket:
                 return False
-            if (alone or other_alone) and other_start < end and start < other_end:
+            if other_start < end and start < other_end and (alone or other in self._alone):
                 return True
         return False

@@ -20,6 +20,7 @@ from twinlock.scsi.operations import (
     Answer,
     BlockStatus,
     CompareAndWrite,
+    Compared,
     Copy,
     Discard,
     Flush,
@@ -38,13 +39,15 @@ from twinlock.scsi.sense import Sense
 from twinlock.server.exclusion import Exclusion
 from twinlock.server.extents import extents
 from twinlock.server.pace import Pace
-from twinlock.server.pieces import PIECE, either, pieces
+from twinlock.server.pieces import either, first_difference, pieces, repeated
 from twinlock.wire.scsi_sense import SenseCode
 
 GivenUp = Callable[[], bool]
 """Whether nobody wants the command any more: it was aborted, or its connection is gone."""
 
 
+PIECES_IN_MEMORY = 16
+"""Pieces of long commands in memory at a time, however many commands there are: no data-out bounds them."""
 _READS = (Read, BlockStatus, Prefetch)
 """Without FUA these neither write nor flush: no write has to wait for them."""
 
@@ -66,6 +69,7 @@ class Executor:
         self._pace = Pace()
         self._exclusion = Exclusion()
         self._copies = Semaphore(unit.limits.copies)
+        self._memory = Semaphore(PIECES_IN_MEMORY)  # whoever has it waits for no range any more
         self._actions: dict[type[Any], Callable[[Any, GivenUp], Answer]] = {
             Read: self._read,
             Write: self._write,
@@ -89,7 +93,7 @@ class Executor:
         """The result if the operation can be done without waiting for a medium, else None."""
         if type(operation) is Read and not operation.fua:
             return self._try_read(operation)
-        if type(operation) is Write and not operation.fua and self._pace.keeps_up():
+        if type(operation) is Write and not operation.fua:
             return self._try_write(operation)
         return None
 
@@ -111,7 +115,7 @@ class Executor:
             return self._unit.fail(operation, error)
         except _Ended as ended:
             if isinstance(operation, Copy):
-                operation.job.end()
+                operation.job.fail(ended.status)
             return Result(ended.status)
         return self._unit.finish(operation, answer)
 
@@ -125,17 +129,21 @@ class Executor:
         return None if data is None else self._unit.finish(operation, data)
 
     def _try_write(self, operation: Write) -> Result | None:
-        ticket = self._exclusion.try_share(operation.offset, memoryview(operation.data).nbytes)
-        if ticket is None:
+        turn = self._pace.try_begin()
+        if turn is None:
             return None
-        turn = self._pace.begin()
         try:
-            self._device.write(operation.offset, operation.data)
+            ticket = self._exclusion.try_share(operation.offset, memoryview(operation.data).nbytes)
+            if ticket is None:
+                return None
+            try:
+                self._device.write(operation.offset, operation.data)
+            finally:
+                self._exclusion.leave(ticket)
         except DeviceError as error:
             return self._unit.fail(operation, error)
         finally:
             self._pace.end(turn)
-            self._exclusion.leave(ticket)
         return self._unit.finish(operation)
 
     # -- reads ------------------------------------------------------------------------------------
@@ -145,9 +153,24 @@ class Executor:
             self._device.flush()
         return self._device.read(operation.offset, operation.length)
 
-    def _verify(self, operation: Verify, _given_up: GivenUp) -> Buffer:
+    def _verify(self, operation: Verify, given_up: GivenUp) -> Compared:
         self._device.flush()
-        return self._device.read_medium(operation.offset, operation.length)
+        return self._read_back(operation.offset, operation.length, operation.compare, given_up)
+
+    def _read_back(self, offset: int, length: int, expected: Buffer | None, given_up: GivenUp) -> Compared:
+        """Read from the medium, up to where it is not as ``expected``."""
+        for start, count in pieces(offset, length):
+            self._go_on(given_up)
+            with self._memory:
+                differ = self._difference(start, count, expected, start - offset)
+            if differ is not None:
+                return Compared(start - offset + differ)
+        return Compared(None)
+
+    def _difference(self, start: int, count: int, expected: Buffer | None, at: int) -> int | None:
+        """Where a piece on the medium first differs from ``expected``, which is looked at from ``at`` on."""
+        found = self._device.read_medium(start, count)
+        return None if expected is None else first_difference(found, repeated(expected, at, count))
 
     def _prefetch(self, operation: Prefetch, _given_up: GivenUp) -> None:
         self._device.prefetch(operation.offset, operation.length)
@@ -164,30 +187,31 @@ class Executor:
             self._device.write(operation.offset, operation.data)
         self._force(operation.fua)
 
-    def _write_verify(self, operation: WriteVerify, _given_up: GivenUp) -> Buffer:
+    def _write_verify(self, operation: WriteVerify, given_up: GivenUp) -> Compared:
         """Alone, for another write in between would be taken for a broken medium."""
         length = memoryview(operation.data).nbytes
         with self._exclusion.alone(operation.offset, length):
             self._device.write(operation.offset, operation.data)
             self._device.flush()
-            return self._device.read_medium(operation.offset, length)
+            expected = operation.data if operation.compare else None
+            return self._read_back(operation.offset, length, expected, given_up)
 
     def _write_same(self, operation: WriteSame, given_up: GivenUp) -> None:
         block = bytes(operation.block)
-        data = memoryview(block * (min(PIECE, operation.length) // len(block)))
         for start, length in pieces(operation.offset, operation.length):
             self._go_on(given_up)
-            with self._exclusion.shared(start, length):
-                self._device.write(start, data[:length])
+            with self._exclusion.shared(start, length), self._memory:
+                self._device.write(start, repeated(block, 0, length))
 
-    def _compare_and_write(self, operation: CompareAndWrite, _given_up: GivenUp) -> Buffer:
+    def _compare_and_write(self, operation: CompareAndWrite, _given_up: GivenUp) -> Compared:
         expected = bytes(operation.compare)
         with self._exclusion.alone(operation.offset, len(expected)):
-            found = bytes(self._device.read(operation.offset, len(expected)))
-            if found == expected:
+            found = self._device.read(operation.offset, len(expected))
+            differ = first_difference(found, expected)
+            if differ is None:
                 self._device.write(operation.offset, operation.data)
-        self._force(operation.fua and found == expected)
-        return found
+        self._force(operation.fua and differ is None)
+        return Compared(differ)
 
     def _or_write(self, operation: OrWrite, _given_up: GivenUp) -> None:
         length = memoryview(operation.data).nbytes
@@ -215,13 +239,11 @@ class Executor:
     def _copy(self, operation: Copy, given_up: GivenUp) -> None:
         if not self._copies.acquire(blocking=False):
             raise _Ended(Status.BUSY)
-        operation.job.begin()
         try:
             for source, destination, length in operation.segments:
                 self._copy_segment(operation, source, destination, length, given_up)
                 operation.job.segments += 1
         finally:
-            operation.job.end()
             self._copies.release()
 
     def _copy_segment(

@@ -50,6 +50,11 @@ class Gate:
         with self._changed:
             self._throttle.succeeded(address)
 
+    def source(self, address: str) -> str:
+        """What ``address`` counts as among strangers."""
+        with self._changed:
+            return self._throttle.source(address)
+
     def counts(self) -> tuple[Failures, ...]:
         """What is remembered, the latest first."""
         with self._changed:

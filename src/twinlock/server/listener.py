@@ -2,8 +2,8 @@
 
 Nobody has proved anything yet when a connection arrives here, so everything is
 bounded: the bytes of the first request, the time to send it, and how many
-connections may be in this state, in all and from one place.  A login for a volume
-leaves this process with its socket; only discovery sessions live here.
+connections may be in this state, in all and from one place; the newest always gets in.
+A login for a volume leaves this process with its socket; only discovery sessions live here.
 """
 
 import asyncio
@@ -19,9 +19,11 @@ from twinlock.iscsi.directory import TargetDirectory
 from twinlock.iscsi.login import FirstRequest, first_request, refuse
 from twinlock.iscsi.session import SessionType
 from twinlock.server.discovery import discover
+from twinlock.server.lobby import Lobby
 from twinlock.server.portal import Portal
 from twinlock.server.portal_socket import PortalSocket
-from twinlock.server.throttle import Throttle, source_of
+from twinlock.server.throttle import Throttle
+from twinlock.units import one_line
 from twinlock.wire.iscsi_codes import LoginStatus
 
 GREETING_SECONDS = 15.0
@@ -37,6 +39,20 @@ MAX_GREETING_PER_SOURCE = 16
 RECEIVE = 16 * 1024
 
 log = logging.getLogger(__name__)
+
+
+class _Caller:
+    """A connection while it is greeted, as the lobby sees it."""
+
+    def __init__(self, task: asyncio.Task[None], source: str) -> None:
+        self.source = source
+        self.is_stranger = True
+        self._task = task
+
+    def abort(self) -> None:
+        """Close the connection."""
+        self.is_stranger = False
+        self._task.cancel()
 
 
 class Router(Protocol):
@@ -64,7 +80,7 @@ class Listener:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._serving: list[asyncio.Task[None]] = []
-        self._greeting: dict[asyncio.Task[None], str] = {}
+        self._callers: Lobby[_Caller] = Lobby(MAX_GREETING, MAX_GREETING_PER_SOURCE)
         self.sockets: list[PortalSocket] = []
         self.throttle = Throttle(time.time)
         """What is remembered of wrong secrets in discovery."""
@@ -93,8 +109,10 @@ class Listener:
 
     def close(self) -> None:
         """Stop accepting, free the addresses, end discovery sessions."""
-        for task in [*self._serving, *self._greeting]:
+        for task in self._serving:
             task.cancel()
+        for caller in self._callers.all():
+            caller.abort()
         for taken in self.sockets:
             taken.close()
 
@@ -107,18 +125,19 @@ class Listener:
                 log.warning("cannot accept a connection: %s", error)
                 await asyncio.sleep(1)  # out of file descriptors: they come back as connections end
                 continue
-            peer = _portal(address)
-            if not self._has_room(source_of(peer.host)):
-                client.close()
-                continue
             client.setblocking(False)
-            task = asyncio.create_task(self._greet(client, peer))
-            self._greeting[task] = source_of(peer.host)
-            task.add_done_callback(self._greeting.pop)
+            self._receive(client, _portal(address))
 
-    def _has_room(self, source: str) -> bool:
-        same = sum(known == source for known in self._greeting.values())
-        return len(self._greeting) < MAX_GREETING and same < MAX_GREETING_PER_SOURCE
+    def _receive(self, client: socket.socket, peer: Portal) -> None:
+        task = asyncio.create_task(self._greet(client, peer))
+        caller = _Caller(task, self.throttle.source(peer.host))
+
+        def over(_task: asyncio.Task[None]) -> None:
+            client.close()  # here, for what is cancelled at once never begins
+            self._callers.leave(caller)
+
+        task.add_done_callback(over)
+        self._callers.enter(caller)
 
     async def _greet(self, client: socket.socket, peer: Portal) -> None:
         try:
@@ -132,8 +151,6 @@ class Listener:
             log.info("connection of %s closed: %s", peer, error or "it took too long")
         except Exception:
             log.exception("connection of %s met a bug", peer)
-        finally:
-            client.close()
 
     async def _discover(self, client: socket.socket, first: bytes, peer: Portal) -> None:
         reached = _portal(client.getsockname())
@@ -153,7 +170,8 @@ class Listener:
             reached = _portal(client.getsockname())
             status = await self._router.route(request, client, first, peer, reached)
             if status is not None:
-                log.info("login of %s to %s refused (0x%04x)", peer, request.target_name, status)
+                named = one_line(str(request.target_name))
+                log.info("login of %s to %s refused (0x%04x)", peer, named, status)
                 await asyncio.get_running_loop().sock_sendall(client, refuse(request, status))
 
 

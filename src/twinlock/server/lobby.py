@@ -21,7 +21,7 @@ class Guest(Protocol):
 
     @property
     def source(self) -> str:
-        """Where it comes from, see :func:`twinlock.server.throttle.source_of`."""
+        """Where it comes from, see :func:`twinlock.server.throttle.Throttle.source`."""
 
     @property
     def is_stranger(self) -> bool:
@@ -35,9 +35,12 @@ G = TypeVar("G", bound=Guest)
 
 
 class Lobby(Generic[G]):
-    """Every connection of a volume, from its first byte to its end."""
+    """Every connection of a volume, or to the portals, from its first byte to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_STRANGERS, most_per_source: int = MAX_STRANGERS_PER_ADDRESS) -> None:
+        """``most``: strangers at a time, in all and from one source."""
+        self._most = most
+        self._most_per_source = most_per_source
         self._lock = threading.Lock()
         self._guests: dict[G, None] = {}  # oldest first
 
@@ -46,7 +49,7 @@ class Lobby(Generic[G]):
         with self._lock:
             strangers = [known for known in self._guests if known.is_stranger]
             self._guests[guest] = None
-        leaving = _one_too_many(strangers, guest.source)
+        leaving = self._one_too_many(strangers, guest.source)
         if leaving is not None:
             leaving.abort()
 
@@ -60,15 +63,14 @@ class Lobby(Generic[G]):
         with self._lock:
             return list(self._guests)
 
-
-def _one_too_many(strangers: Sequence[Guest], source: str) -> Guest | None:
-    """Who has to go if one more comes from ``source``."""
-    counts = Counter(stranger.source for stranger in strangers)
-    if counts[source] >= MAX_STRANGERS_PER_ADDRESS:
-        crowded = source
-    elif len(strangers) >= MAX_STRANGERS:
-        counts[source] += 1
-        crowded = max(counts, key=lambda each: counts[each])
-    else:
-        return None
-    return next((stranger for stranger in strangers if stranger.source == crowded), strangers[0])
+    def _one_too_many(self, strangers: Sequence[G], source: str) -> G | None:
+        """Who has to go if one more comes from ``source``."""
+        counts = Counter(stranger.source for stranger in strangers)
+        if counts[source] >= self._most_per_source:
+            crowded = source
+        elif len(strangers) >= self._most:
+            counts[source] += 1
+            crowded = max(counts, key=lambda each: counts[each])
+        else:
+            return None
+        return next((stranger for stranger in strangers if stranger.source == crowded), strangers[0])

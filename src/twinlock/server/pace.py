@@ -33,9 +33,15 @@ class Pace:
         if started is not _LONG_AGO and now - started > SLOW_WRITE:
             self._cautious_until = now + CAUTION
 
-    def keeps_up(self) -> bool:
-        """True if a write will most likely not have to wait."""
+    def try_begin(self) -> object | None:
+        """As :meth:`begin`, if a write will most likely not have to wait; else None."""
         now = time.monotonic()
-        if now < self._cautious_until:
-            return False
-        return not self._under_way or now - min(tuple(self._under_way.values()), default=now) <= SLOW_WRITE
+        if now < self._cautious_until or (self._under_way and self._is_behind(now)):
+            return None
+        turn = object()
+        self._under_way[turn] = now
+        return turn
+
+    def _is_behind(self, now: float) -> bool:
+        # a copy is made in one step; an iterator would notice writes that begin or end meanwhile
+        return now - min(self._under_way.copy().values(), default=now) > SLOW_WRITE

@@ -28,3 +28,23 @@ def either(left: Buffer, right: Buffer) -> bytes:
 def _either(left: memoryview, right: memoryview) -> bytes:
     both = int.from_bytes(left, "little") | int.from_bytes(right, "little")
     return both.to_bytes(left.nbytes, "little")
+
+
+def repeated(data: Buffer, offset: int, length: int) -> Buffer:
+    """``length`` bytes from ``offset`` on, of ``data`` or of its repetitions (whole ones, both of them)."""
+    view = memoryview(data).cast("B")
+    if offset + length <= view.nbytes:
+        return view[offset : offset + length]
+    return bytes(view) * (length // view.nbytes)
+
+
+def first_difference(found: Buffer, expected: Buffer) -> int | None:
+    """Where two buffers of one length begin to differ, None if they do not."""
+    ours, theirs = bytes(found), bytes(expected)
+    if ours == theirs:
+        return None
+    low, high = 0, len(ours)  # they are alike before ``low``, and differ somewhere before ``high``
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if ours[low:middle] != theirs[low:middle] else (middle, high)
+    return low

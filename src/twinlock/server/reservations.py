@@ -26,7 +26,10 @@ class ReservationFile:
             return None
 
     def save(self, data: bytes) -> None:
-        """Replace the file by ``data``, durably.  Raises OSError; the file is then as it was, or as asked."""
+        """Replace the file by ``data``, durably.
+
+        Raises OSError: then the file is as it was; or as asked, if it was the flush of a folder that failed.
+        """
         folder = self._path.parent
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         beside = self._path.with_name(self._path.name + ".new")

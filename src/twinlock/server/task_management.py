@@ -24,12 +24,15 @@ MAX_PENDING = 16
 """Functions of one session that may wait to be answered; no initiator has more than one or two."""
 
 Answer = Callable[[Response], None]
-_Effect = Callable[[ScsiTarget, TaskManagementRequested, Iterable[Nexus]], object]
+_Effect = Callable[[ScsiTarget, TaskManagementRequested, Iterable[Nexus]], Action]
 
 
 @dataclass(frozen=True, slots=True)
 class _Function:
-    """``effect`` gets the nexuses, other than the one that asks, whose tasks were aborted."""
+    """``effect`` gets the nexuses, other than the one that asks, whose tasks were aborted.
+
+    What it returns is for when those tasks have ended.
+    """
 
     effect: _Effect
     all_sessions: bool = False
@@ -37,21 +40,27 @@ class _Function:
     ends_sessions: bool = False
 
 
-def _no_effect(_target: ScsiTarget, _request: TaskManagementRequested, _others: Iterable[Nexus]) -> None:
+def _nothing_more() -> None:
+    """All is done."""
+
+
+def _no_effect(_target: ScsiTarget, _request: TaskManagementRequested, _others: Iterable[Nexus]) -> Action:
     """Nobody but the initiator that asks is concerned."""
+    return _nothing_more
 
 
-def _clear(target: ScsiTarget, request: TaskManagementRequested, others: Iterable[Nexus]) -> None:
+def _clear(target: ScsiTarget, request: TaskManagementRequested, others: Iterable[Nexus]) -> Action:
     """TAS is 0: the others get no TASK ABORTED but a unit attention (SAM-5, aborting commands)."""
     target.commands_cleared(request.lun, others)
+    return _nothing_more
 
 
-def _reset_unit(target: ScsiTarget, request: TaskManagementRequested, _others: Iterable[Nexus]) -> None:
-    target.logical_unit_reset(request.lun)
+def _reset_unit(target: ScsiTarget, request: TaskManagementRequested, _others: Iterable[Nexus]) -> Action:
+    return target.logical_unit_reset(request.lun) or _nothing_more
 
 
-def _reset_target(target: ScsiTarget, request: TaskManagementRequested, _others: Iterable[Nexus]) -> None:
-    target.target_reset(cold=request.function is Function.TARGET_COLD_RESET)
+def _reset_target(target: ScsiTarget, request: TaskManagementRequested, _others: Iterable[Nexus]) -> Action:
+    return target.target_reset(cold=request.function is Function.TARGET_COLD_RESET)
 
 
 _FUNCTIONS: dict[Function, _Function] = {
@@ -110,8 +119,13 @@ class TaskManagement:
         others = (
             [each for each in self._sessions.all() if each is not session] if function.all_sessions else []
         )
-        function.effect(self._target, request, abort(others, affected))
-        when_ended([session, *others], affected, then)
+        afterwards = function.effect(self._target, request, abort(others, affected))
+
+        def end() -> None:
+            afterwards()
+            then()
+
+        when_ended([session, *others], affected, end)
 
     def _admit(self, session: Session, answer: Answer, *, ends_sessions: bool = False) -> Action | None:
         """What to do at the end; None, and the answer was given, if too many functions wait already."""

@@ -2,7 +2,8 @@
 
 Nothing waits in here: the owner asks how long an address has to wait, and waits as
 it likes.  An address is an IPv4 address, or the /64 that an IPv6 address lies in, for
-whoever has one of these has all of it.
+whoever has one of these has all of it.  But an address from which somebody proved who they
+are counts for itself: a neighbour with a wrong secret must not lock out the owner.
 """
 
 from collections import OrderedDict
@@ -48,6 +49,11 @@ class Throttle:
         """``clock``: seconds since the epoch."""
         self._clock = clock
         self._records: OrderedDict[str, _Record] = OrderedDict()  # quiet for longest first
+        self._proven: OrderedDict[str, None] = OrderedDict()  # seen last at the end
+
+    def source(self, address: str) -> str:
+        """As :func:`source_of`, but an address that is known counts for itself."""
+        return address if address in self._proven else source_of(address)
 
     def delay(self, address: str) -> float:
         """Seconds until an attempt from ``address`` may go on; it asks again then.
@@ -55,7 +61,7 @@ class Throttle:
         0 lets it go on, and makes the next one from there wait: many at once are no faster than one.
         """
         self._forget()
-        record = self._records.get(source_of(address))
+        record = self._records.get(self.source(address))
         if record is None:
             return 0.0
         now = self._clock()
@@ -69,7 +75,7 @@ class Throttle:
     def failed(self, address: str) -> None:
         """Somebody at ``address`` did not prove who they are."""
         self._forget()
-        source = source_of(address)
+        source = self.source(address)
         record = self._records.setdefault(source, _Record())
         record.count += 1
         record.last = record.attempt = self._clock()
@@ -79,7 +85,11 @@ class Throttle:
 
     def succeeded(self, address: str) -> None:
         """Somebody at ``address`` knows the secret: what was, is forgotten."""
-        self._records.pop(source_of(address), None)
+        self._records.pop(self.source(address), None)
+        self._proven[address] = None
+        self._proven.move_to_end(address)
+        if len(self._proven) > MAX_ADDRESSES:
+            self._proven.popitem(last=False)
 
     def counts(self) -> tuple[Failures, ...]:
         """What is remembered, the latest first."""

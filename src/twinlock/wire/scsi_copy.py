@@ -39,9 +39,13 @@ class CopyHeader(Structure):
 
 @structure(size=32, section="SPC-4 Identification Descriptor CSCD descriptor")
 class IdentificationCscd(Structure):
-    """A copy source or copy destination, named by a designator of its page 83h."""
+    """A copy source or copy destination, named by a designator of its page 83h.
+
+    With NUL a device is meant that is none: who asks for it must not get a disk.
+    """
 
     type_code: int = u8(0)
+    null_device: bool = flag(1, 5)
     peripheral_device_type: int = bits(1, 4, 0)
     code_set: int = bits(4, 3, 0)
     association: int = bits(5, 5, 4)

@@ -1,6 +1,7 @@
 """The eight bytes that name a logical unit (SAM-5, logical unit numbers)."""
 
 from enum import IntEnum
+from functools import lru_cache
 
 from twinlock.wire.structure import Structure, bits, raw, structure, u8
 
@@ -19,6 +20,7 @@ REPORT_LUNS_WELL_KNOWN = bytes([0xC1, 0x01, 0, 0, 0, 0, 0, 0])
 
 _PERIPHERAL_LUNS = 1 << 8
 _FLAT_LUNS = 1 << 14
+_FLAT_SPACE = AddressMethod.FLAT_SPACE << 6
 
 
 @structure(size=8, section="SAM-5 Single level LUN structure")
@@ -31,6 +33,7 @@ class LunField(Structure):
     lower_levels: bytes = raw(2, 6, default=b"")
 
 
+@lru_cache(maxsize=64)  # every command asks, and there are few
 def lun_number(lun: bytes) -> int | None:
     """The number that ``lun`` (8 bytes) means, in either addressing method; None for all other forms."""
     if len(lun) != LunField.SIZE:
@@ -42,6 +45,16 @@ def lun_number(lun: bytes) -> int | None:
         return field.high << 8 | field.low
     # with the peripheral method the high bits are a bus, and this target has none
     return field.low if field.method == AddressMethod.PERIPHERAL_DEVICE and not field.high else None
+
+
+def canonical_lun(lun: bytes) -> bytes:
+    """``lun`` (8 bytes) as REPORT LUNS writes it, so that equal bytes mean one logical unit.
+
+    Only flat space addressing has a second form for the same number; all others are left as they are.
+    """
+    if lun[0] != _FLAT_SPACE or (number := lun_number(lun)) is None:
+        return lun
+    return lun_bytes(number)
 
 
 def lun_bytes(number: int) -> bytes:

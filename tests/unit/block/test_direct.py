@@ -105,6 +105,36 @@ def test_without_direct_access_pages_are_dropped_first(
     os.close(fd)
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_page_that_cannot_be_read_is_no_end_of_the_file(
+    device: FileDevice, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    """The kernel returns what is before such a page, and its error only to who asks for the page itself."""
+    bad = 5 * 4096
+
+    def until(offset: int, length: int) -> int:
+        if offset >= bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return min(length, bad - 512 - offset if direct and offset < bad - 4096 else bad - offset)
+
+    pread, preadv = os.pread, os.preadv
+
+    def read(fd: int, length: int, offset: int) -> bytes:
+        return pread(fd, until(offset, length), offset)
+
+    def read_directly(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if not direct:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return preadv(fd, [buffers[0][: until(offset, len(buffers[0]))]], offset)
+
+    monkeypatch.setattr(os, "pread", read)
+    monkeypatch.setattr(os, "preadv", read_directly)
+    with pytest.raises(MediumError):
+        device.read_medium(0, MIB)
+    before = bytes(device.read_medium(0, bad - 4096))
+    assert len(before) == bad - 4096, "the member is not gone"
+
+
 def test_a_disk_is_not_read_beyond_its_end(device: FileDevice) -> None:
     fd = os.open(device.path, os.O_RDONLY)
     reader = DirectReader(fd, limit=8192 + 512)

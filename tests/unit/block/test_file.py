@@ -158,6 +158,7 @@ def everything(device: FileDevice) -> list[Callable[[], object]]:
     "meet",
     [
         lambda device: device.read(2 * MIB, 512),
+        lambda device: device.allocation(2 * MIB, 512),
         lambda device: device.write(device.size - 512, bytes(512)),
         lambda device: device.write_durable(0, bytes(512)),
         lambda device: device.flush(),

@@ -21,6 +21,7 @@ def text(**settings: Any) -> str:
         "discovery": None,
         "shared": False,
         "read_only": False,
+        "waits": False,
     }
     reply = ConnectReply(**facts | settings)
     return render(reply, reachable(reply.portals))
@@ -60,6 +61,12 @@ def test_discovery_chap_is_for_those_that_discover() -> None:
     assert f"{portal} -AuthenticationType ONEWAYCHAP -ChapUsername discovery" in told
     assert "Discovery asks for CHAP user discovery" in told
     assert "/lib/secrets/_discovery.toml" in told
+
+
+def test_what_waits_for_the_next_unlock_is_told() -> None:
+    assert "from the next unlock on" in text(waits=True)
+    assert "unlock" not in text()
+    assert "what create or set printed last" in text()
 
 
 def test_shared_and_read_only_are_warned_of() -> None:

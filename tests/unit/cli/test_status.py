@@ -13,7 +13,7 @@ from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, 
 USUAL = VolumeSettings(
     chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
 )
-NOW = time.time()
+NOW = 1_800_000_000.0
 OPEN: dict[str, Any] = {
     "array": "0b6d0000-0000-0000-0000-000000000000",
     "size": 1 << 30,
@@ -51,7 +51,9 @@ def shown(capsys: pytest.CaptureFixture[str], portals: list[PortalReport], **vol
         discovery_chap=ChapMode.NONE,
         failed_discoveries=[FailedLogins(address="192.0.2.9", count=3, last=NOW - 61)],
     )
-    _show(Console(width=80), report)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: NOW)
+        _show(Console(width=80), report)
     return capsys.readouterr().out
 
 
@@ -68,6 +70,15 @@ def test_several_sessions_and_failed_logins(capsys: pytest.CaptureFixture[str]) 
     assert "7 times from 10.0.0.66, last 2 min ago" in told
     assert "discovery: wrong secret 3 times from 192.0.2.9, last 1 min ago" in told
     assert "nobody" not in told
+
+
+def test_a_single_failure_and_a_name_that_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    session = SessionStatus(initiator="pc\n\x1b[2Jbackup: locked", peer="10.0.0.9:40000", since=NOW)
+    failed = (FailedLogins(address="10.0.0.66", count=1, last=NOW),)
+    told = shown(capsys, [HERE], open={"sessions": (session,), "failed_logins": failed}, secrets_wait=True)
+    assert "wrong secret  once from 10.0.0.66, last 0 min ago" in told
+    assert r"pc\n\x1b[2Jbackup: locked from" in told
+    assert "CHAP secrets  changed, from its next unlock on" in told
 
 
 def test_portals_that_listen_and_that_wait(capsys: pytest.CaptureFixture[str]) -> None:

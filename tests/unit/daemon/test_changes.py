@@ -1,6 +1,9 @@
 """Settings changed by command: kept at once, in force from the next unlock on."""
 
 import asyncio
+import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +107,59 @@ def test_mutual_chap_of_an_unlocked_volume_waits(supervisor: Supervisor) -> None
     assert change(supervisor, chap=ChapMode.MUTUAL).waits
     assert supervisor.find("backup").settings().chap is ChapMode.AUTO
     assert change(supervisor, new_secrets=True).waits
+
+
+def test_secrets_that_wait_are_told_of_until_the_next_unlock(supervisor: Supervisor) -> None:
+    unlock(supervisor)
+    volume = supervisor.find("backup")
+    volume._socket.touch()
+    os.utime(volume._socket, (1000, 1000))
+    change(supervisor, new_secrets=True)
+    assert change(supervisor, shared=False).waits, "also to who asks later"
+    assert supervisor.connect("backup").waits
+    volume.worker = None
+    assert not change(supervisor).waits
+    assert not supervisor.connect("backup").waits
+
+
+def test_connect_tells_how_chap_is_now_not_how_it_will_be(supervisor: Supervisor) -> None:
+    unlock(supervisor)
+    change(supervisor, chap=ChapMode.MUTUAL)
+    now = supervisor.connect("backup")
+    assert now.login is not None
+    assert now.login.mutual_user is None
+    assert now.waits
+
+
+def test_a_configuration_that_cannot_be_written_keeps_the_secrets(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(supervisor, chap=ChapMode.NONE)
+    kept(supervisor).make("backup")
+    before = kept(supervisor).path("backup").read_bytes()
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    for settings in ({"chap": ChapMode.MUTUAL}, {"chap": ChapMode.AUTO, "new_secrets": True}):
+        with pytest.raises(errors.FolderUnusable, match="No space left"):
+            change(supervisor, **settings)
+    with pytest.raises(errors.FolderUnusable):
+        discovery(supervisor, chap=ChapMode.AUTO)
+    monkeypatch.undo()
+    assert kept(supervisor).path("backup").read_bytes() == before
+    assert supervisor.find("backup").next_settings().chap is ChapMode.NONE
+    assert not discovery(supervisor).credentials
+
+
+def test_damaged_secrets_are_refused_before_the_file_changes(supervisor: Supervisor) -> None:
+    change(supervisor, chap=ChapMode.NONE)
+    kept(supervisor).path("backup").write_text("user = 'x'\n")
+    with pytest.raises(errors.ConfigurationInvalid):
+        change(supervisor, chap=ChapMode.AUTO)
+    assert not supervisor._file.load().volume[0].chap
+    assert change(supervisor, chap=ChapMode.AUTO, new_secrets=True).chap is not None
 
 
 def test_asking_changes_nothing_and_shows_no_secret(supervisor: Supervisor) -> None:

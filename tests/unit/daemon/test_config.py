@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twinlock.daemon.config import ConfigurationFile
 from twinlock.daemon.settings import VolumeTable
-from twinlock.errors import ConfigurationInvalid, NoSuchVolume
+from twinlock.errors import ConfigurationInvalid
 
 VOLUME = '[[volume]]\nname = "a"\nmembers = ["/x", "/y"]\n'
 
@@ -55,10 +55,12 @@ def test_a_missing_file_is_an_empty_one(file: ConfigurationFile) -> None:
         ('[[volume]]\nname = "a"\nmembers = ["/x", "/y", "/z"]\n', 3, "two are the most"),
         ('[[volume]]\nname = "a"\nmembers = "/x"\n', 3, "it is a list"),
         ("[server]\nportals = []\n", 2, "at least one"),
+        ('[server]\nportals = ["10.0.0.5", "0.0.0.0:3260"]\n', 2, "0.0.0.0:3260 is 10.0.0.5:3260 as well"),
+        ('[server]\nportals = ["[::]:3260", "[fd00::5]:3260"]\n', 2, "[::]:3260 is [fd00::5]:3260 as well"),
         ("volume = 5\n", 1, "it is a list"),
         (VOLUME + 'shared = "yes"\n', 4, "true or false"),
         (VOLUME + "discard = 1\n", 4, "true or false"),
-        (VOLUME + 'initiators = "iqn.2026-11.net.example:pc"\n', 4, "it is a list"),
+        (VOLUME + 'initiators = "iqn.2026-11.net.example:pc"\n', 4, "initiators: it is a list, in brackets"),
         (VOLUME + 'initiators = ["pc"]\n', 4, "no initiator's name"),
         (VOLUME + 'networks = ["192.168.1.5/24"]\n', 4, "192.168.1.0/24 for the network"),
         (VOLUME + 'networks = ["home"]\n', 4, "no network"),
@@ -177,7 +179,7 @@ def test_inline_tables_are_changed_too(file: ConfigurationFile) -> None:
 
 def test_a_volume_that_someone_took_out_cannot_be_changed(file: ConfigurationFile) -> None:
     file.path.write_text(VOLUME)
-    with pytest.raises(NoSuchVolume):
+    with pytest.raises(ConfigurationInvalid, match="no volume 'b' any more"):
         file.change("b", {"shared": True})
 
 

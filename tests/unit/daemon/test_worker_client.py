@@ -51,6 +51,20 @@ def test_a_worker_that_is_left_without_a_volume_ends(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+def test_what_a_worker_makes_is_for_its_owner_only(tmp_path: Path) -> None:
+    async def look() -> tuple[int, str]:
+        worker = await start(tmp_path)
+        try:
+            mode = (tmp_path / "w.sock").stat().st_mode & 0o777
+            return mode, Path(f"/proc/{worker.pid}/status").read_text()
+        finally:
+            await worker.stop()
+
+    mode, status = asyncio.run(look())
+    assert mode == 0o600
+    assert "Umask:\t0077" in status, "its log begins anew when it is long"
+
+
 def test_stop_returns_once_the_process_is_gone(tmp_path: Path) -> None:
     async def stop() -> None:
         worker = await start(tmp_path)

@@ -41,6 +41,17 @@ def test_a_small_read_is_one_pdu_with_status() -> None:
     assert link.initiator.outcomes[tag].status == GOOD
 
 
+def test_data_name_the_unit_as_the_command_did() -> None:
+    """LUN 0 has two forms; whoever knows one may not recognise the other (RFC 7143 section 11.7.4)."""
+    flat = b"\x40" + bytes(7)
+    link = session()
+    task = link.deliver(link.initiator.command(READ, read=512, lun=flat))
+    assert task.lun == bytes(8)
+    link.target.complete(task, status=GOOD, data_in=bytes(512), transfer_wanted=512)
+    link.run()
+    assert [header.lun for header, _ in data_ins(link)] == [flat]
+
+
 def test_a_long_read_is_cut_by_segment_and_burst() -> None:
     link = session(keys={"MaxRecvDataSegmentLength": "1000", "MaxBurstLength": "2500"})
     task = link.deliver(link.initiator.command(READ, read=6000))
@@ -177,3 +188,11 @@ def test_every_way_to_read(expected: int, available: int, segment: int, burst: i
         if header.final:
             in_burst = 0
     assert in_burst == 0
+
+
+def test_a_read_whose_cdb_is_a_write_underflows_by_all() -> None:
+    link = session()
+    tag = link.initiator.command(WRITE, read=4096)
+    link.target.complete(link.deliver(tag), status=GOOD, transfer_wanted=8192)
+    link.run()
+    assert link.initiator.outcomes[tag].residual == -4096

@@ -11,11 +11,17 @@ RESULTS = 0x84
 
 
 def target(
-    naa: bytes = NAA, *, code: int = 0xE4, device: int = 0, block: int = 512, association: int = 0
+    naa: bytes = NAA,
+    *,
+    code: int = 0xE4,
+    device: int = 0,
+    flags: int = 0,
+    block: int = 512,
+    association: int = 0,
 ) -> bytes:
     """An identification descriptor CSCD descriptor."""
     designator = bytes([1, association << 4 | 3, 0, len(naa)]) + naa.ljust(20, b"\0")
-    return bytes([code, device, 0, 0]) + designator + bytes([0, *block.to_bytes(3, "big")])
+    return bytes([code, flags | device, 0, 0]) + designator + bytes([0, *block.to_bytes(3, "big")])
 
 
 def segment(

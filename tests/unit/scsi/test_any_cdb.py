@@ -15,6 +15,7 @@ from twinlock.scsi.operations import (
     Answer,
     BlockStatus,
     CompareAndWrite,
+    Compared,
     Copy,
     Extent,
     Flush,
@@ -57,7 +58,11 @@ def check_inside(outcome: Outcome, geometry: Geometry) -> None:
             return
         case Flush() | AbortTasks():
             return
-        case Verify() | CompareAndWrite() if outcome.compare is not None:
+        case Verify() if outcome.compare is not None:
+            size = len(memoryview(outcome.compare))
+            assert size == outcome.wanted
+            assert size in (geometry.block_size, outcome.length)
+        case CompareAndWrite():
             assert len(memoryview(outcome.compare)) == ranges(outcome)[0][1]
         case Write() | WriteVerify() | OrWrite():
             assert len(memoryview(outcome.data)) <= outcome.wanted
@@ -96,8 +101,10 @@ def answer(operation: Operation, geometry: Geometry) -> Answer:
     match operation:
         case BlockStatus():
             return (Extent(operation.offset, geometry.block_size, mapped=False),)
-        case Read() | Verify() | WriteVerify() | CompareAndWrite():
-            return bytes(ranges(operation)[0][1])
+        case Read():
+            return bytes(operation.length)
+        case Verify() | WriteVerify() | CompareAndWrite():
+            return Compared(0)
     return None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.scsi.support import BLOCKS, INVALID_FIELD, LBA_OUT_OF_RANGE, SHORT_DATA, disk, fault, run
-from twinlock.scsi.operations import GOOD, CompareAndWrite, Result, Status
+from twinlock.scsi.operations import GOOD, CompareAndWrite, Compared, Result, Status
 
 OLD, NEW = b"o" * 1024, b"n" * 1024
 FUA, DPO = 0x08, 0x10
@@ -18,7 +18,7 @@ def test_data_out_is_what_was_and_what_shall_be() -> None:
     operation = run(unit, swap(3, 2), OLD + NEW)
     assert operation == CompareAndWrite(3 * 512, OLD, NEW, wanted=2048)
     assert isinstance(operation, CompareAndWrite)
-    assert unit.finish(operation, OLD) == Result(Status.GOOD, data_out_used=2048)
+    assert unit.finish(operation, Compared(None)) == Result(Status.GOOD, data_out_used=2048)
 
 
 def test_forced_to_the_medium() -> None:
@@ -30,7 +30,7 @@ def test_a_miscompare_names_the_first_byte_that_differs(at: int) -> None:
     unit = disk()
     operation = run(unit, swap(3, 2), OLD + NEW)
     assert isinstance(operation, CompareAndWrite)
-    found = fault(unit.finish(operation, OLD[:at] + b"x" * (1024 - at)))
+    found = fault(unit.finish(operation, Compared(at)))
     assert (found.code, found.information) == ((0xE, 0x1D, 0), at)
 
 
@@ -67,5 +67,5 @@ def test_a_read_only_disk_refuses() -> None:
 def test_what_was_found_is_needed() -> None:
     operation = run(disk(), swap(3, 2), OLD + NEW)
     assert isinstance(operation, CompareAndWrite)
-    with pytest.raises(ValueError, match="none was given"):
+    with pytest.raises(ValueError, match="no comparison was given"):
         disk().finish(operation)

@@ -7,7 +7,7 @@ from tests.unit.scsi.support import INVALID_FIELD, NEXUS, B, disk, fault, good, 
 from twinlock.errors import MediumError
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.logical_unit import LogicalUnit
-from twinlock.scsi.operations import Copy
+from twinlock.scsi.operations import Copy, Status
 
 STATUS, PARAMETERS, DETAILS = 0, 3, 4
 
@@ -31,11 +31,9 @@ def test_the_life_of_a_copy() -> None:
     unit = disk()
     operation = start(unit)
     assert status(unit) == (0x80, 0, 0, 0)
-    operation.job.begin()
     operation.job.advance(4096)
     operation.job.segments += 1
     assert status(unit) == (0x80, 1, 0, 4096)
-    operation.job.end()
     unit.finish(operation)
     assert status(unit) == (0x81, 1, 0, 4096)
     assert status(unit) == (0x81, 1, 0, 4096), "told again"
@@ -51,6 +49,13 @@ def test_how_a_copy_failed() -> None:
     assert data[4:56] == bytes(52)
     assert data[56:60] == bytes([2, 0, 0, len(result.sense)])
     assert data[60:] == result.sense
+
+
+def test_a_copy_that_was_aborted_failed() -> None:
+    unit = disk()
+    start(unit).job.fail(Status.TASK_ABORTED)
+    assert status(unit)[0] == 0x82
+    assert good(run(unit, receive(DETAILS)))[56:] == bytes([0x40, 0, 0, 0])
 
 
 def test_a_copy_that_did_not_fail_has_no_details() -> None:

@@ -126,12 +126,19 @@ def test_what_is_not_served(data: bytes, code: tuple[int, int, int]) -> None:
         (parameters([target()], [segment(0, 1, 1)[:27]]), (8, None)),
         (parameters([target()], [segment(0, 1, 1, length=0x17)]), (16 + 32 + 2, None)),
         (parameters([target(block=4096)], [segment(0, 1, 1)]), (16 + 29, None)),
+        (parameters([target(), target(flags=0x20)], [segment(0, 1, 1, ids=(0, 1))]), (16 + 32 + 1, 5)),
         (parameters([target(bytes(16) + b"12345")[:32]], [segment(0, 1, 1)]), (16 + 7, None)),
     ],
 )
 def test_fields_of_the_list_that_are_refused(data: bytes, field: tuple[int, int | None]) -> None:
     found = fault(send(data))
     assert (found.code, found.parameter) == (LIST_FIELD, field)
+
+
+@pytest.mark.parametrize("flags", [0x40, 0x80, 0xC0])
+def test_lu_id_type_is_ignored(flags: int) -> None:
+    """As SPC-4 has it; earlier standards reserved it."""
+    assert copied(parameters([target(flags=flags)], [segment(0, 1, 1)])).segments
 
 
 def test_copies_without_identifier() -> None:
@@ -211,10 +218,9 @@ def test_descriptor_sense_tells_the_segment_too() -> None:
 def test_an_identifier_in_use_is_refused() -> None:
     unit = disk()
     first = copied(GOOD_LIST, unit)
-    first.job.begin()
     assert fault(send(GOOD_LIST, unit)).code == (5, 0, 0x16)
     assert isinstance(send(parameters([target()], [segment(0, 1, 1)], identifier=2), unit), Copy)
-    first.job.end()
+    first.job.succeed()
     assert copied(GOOD_LIST, unit).job is not first.job
 
 

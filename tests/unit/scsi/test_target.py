@@ -159,7 +159,9 @@ def test_a_reset_of_one_unit_ends_its_reserve_only(target: ScsiTarget) -> None:
     attended(target, A, B)
     for lun in (0, 2):
         assert good(target.start(A, lun_bytes(lun), RESERVE)) == b""
-    target.logical_unit_reset(LUN_0)
+    ending = target.logical_unit_reset(LUN_0)
+    assert ending is not None
+    ending()
     hear(target, B)
     assert good(target.start(B, LUN_0, RESERVE)) == b""
     assert conflicts(target.start(B, lun_bytes(2), RESERVE))
@@ -175,7 +177,7 @@ def test_a_target_reset_ends_every_reserve_and_takes_mode_parameters_back(
         assert good(target.start(A, lun_bytes(lun), RESERVE)) == b""
         target.start(A, lun_bytes(lun), bytes([0x15, 0x10, 0, 0, 16, 0]), bytes(4) + page)
         assert fault(target.start(A, lun_bytes(lun), WRITE, bytes(512))).code == (7, 0x27, 2)
-    target.target_reset(cold=cold)
+    target.target_reset(cold=cold)()
     hear(target, B)
     for lun in (0, 2, 300):
         assert good(target.start(B, lun_bytes(lun), RESERVE)) == b""
@@ -188,7 +190,7 @@ def test_only_a_cold_reset_is_a_loss_of_power(target: ScsiTarget, cold: bool) ->
     unit = target.unit(LUN_0)
     assert unit is not None
     done(out(unit, A, REGISTER, 0, 1))
-    target.target_reset(cold=cold)
+    target.target_reset(cold=cold)()
     hear(target, A)
     assert keys(unit, A) == ((0, []) if cold else (1, [1]))
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.scsi.support import BLOCKS, INVALID_FIELD, LBA_OUT_OF_RANGE, SHORT_DATA, disk, fault, run
 from tests.unit.scsi.test_read_write import cdb
-from twinlock.scsi.operations import GOOD, Result, Status, Verify
+from twinlock.scsi.operations import GOOD, Compared, Result, Status, Verify
 
 VERIFIES = {10: 0x2F, 12: 0xAF, 16: 0x8F}
 SIZES = sorted(VERIFIES)
@@ -30,7 +30,7 @@ def test_what_is_equal_is_good(size: int) -> None:
     operation = run(unit, verify(size, 3, 2, BYTES | 0x10), data)
     assert operation == Verify(3 * 512, 1024, data, 1024)
     assert isinstance(operation, Verify)
-    assert unit.finish(operation, bytearray(data)) == Result(Status.GOOD, data_out_used=1024)
+    assert unit.finish(operation, Compared(None)) == Result(Status.GOOD, data_out_used=1024)
 
 
 @pytest.mark.parametrize("at", [0, 511, 512, 1023])
@@ -38,9 +38,7 @@ def test_what_differs_is_a_miscompare_at_its_block(at: int) -> None:
     unit, data = disk(), bytes(1024)
     operation = run(unit, verify(10, 3, 2, BYTES), data)
     assert isinstance(operation, Verify)
-    medium = bytearray(data)
-    medium[at] = 1
-    result = unit.finish(operation, medium)
+    result = unit.finish(operation, Compared(at))
     assert fault(result).code == (0xE, 0x1D, 0)
     assert fault(result).information == 3 + at // 512
     assert result.transfer_wanted == 1024
@@ -49,16 +47,23 @@ def test_what_differs_is_a_miscompare_at_its_block(at: int) -> None:
 def test_one_block_is_compared_with_each() -> None:
     unit, block = disk(), b"ab" * 256
     operation = run(unit, verify(16, 8, 3, ONE_BLOCK), block)
-    assert operation == Verify(8 * 512, 3 * 512, block * 3, 512)
+    assert operation == Verify(8 * 512, 3 * 512, block, 512)
     assert isinstance(operation, Verify)
-    assert unit.finish(operation, block * 3) == Result(Status.GOOD, data_out_used=512)
-    assert fault(unit.finish(operation, block * 2 + b"x" * 512)).information == 10
+    assert unit.finish(operation, Compared(None)) == Result(Status.GOOD, data_out_used=512)
+    assert fault(unit.finish(operation, Compared(1024))).information == 10
 
 
-def test_a_comparison_needs_the_data_of_the_device() -> None:
+def test_one_block_takes_no_more_memory_than_one_block() -> None:
+    operation = run(disk(), verify(16, 8, 1000, ONE_BLOCK), bytes(512))
+    assert isinstance(operation, Verify)
+    assert operation.compare is not None
+    assert len(memoryview(operation.compare)) == 512
+
+
+def test_a_comparison_needs_an_answer() -> None:
     operation = run(disk(), verify(10, 0, 1, BYTES), bytes(512))
     assert isinstance(operation, Verify)
-    with pytest.raises(ValueError, match="none was given"):
+    with pytest.raises(ValueError, match="no comparison was given"):
         disk().finish(operation)
 
 

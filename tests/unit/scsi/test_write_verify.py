@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.scsi.support import BLOCKS, INVALID_FIELD, LBA_OUT_OF_RANGE, SHORT_DATA, disk, fault, run
 from tests.unit.scsi.test_read_write import cdb
-from twinlock.scsi.operations import GOOD, Result, Status, WriteVerify
+from twinlock.scsi.operations import GOOD, Compared, Result, Status, WriteVerify
 
 OPCODES = {10: 0x2E, 12: 0xAE, 16: 0x8E}
 SIZES = sorted(OPCODES)
@@ -22,8 +22,8 @@ def test_written_and_found_equal(size: int) -> None:
     operation = run(unit, write(size, 3, 2), DATA)
     assert operation == WriteVerify(3 * 512, DATA, True, 1024)
     assert isinstance(operation, WriteVerify)
-    assert unit.finish(operation, bytearray(DATA)) == Result(Status.GOOD, data_out_used=1024)
-    found = fault(unit.finish(operation, DATA[:700] + bytes(324)))
+    assert unit.finish(operation, Compared(None)) == Result(Status.GOOD, data_out_used=1024)
+    found = fault(unit.finish(operation, Compared(700)))
     assert (found.code, found.information) == ((0xE, 0x1D, 0), 4)
 
 
@@ -33,7 +33,7 @@ def test_written_and_readable(size: int) -> None:
     operation = run(unit, write(size, 3, 2, MEDIUM | 0x10), DATA)
     assert operation == WriteVerify(3 * 512, DATA, False, 1024)
     assert isinstance(operation, WriteVerify)
-    assert unit.finish(operation, bytes(1024)) == Result(Status.GOOD, data_out_used=1024)
+    assert unit.finish(operation) == Result(Status.GOOD, data_out_used=1024)
 
 
 @pytest.mark.parametrize("size", SIZES)

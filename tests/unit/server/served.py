@@ -15,6 +15,7 @@ from twinlock.iscsi.session import SessionType
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
+from twinlock.scsi.reservations.record import ReservationStore
 from twinlock.scsi.target import ScsiTarget
 from twinlock.server.admission import Admission
 from twinlock.server.connection import Connection, Shared
@@ -46,9 +47,11 @@ class Directory:
 class Served:
     """``device`` as a logical unit, and its connections."""
 
-    def __init__(self, device: BlockDevice, *, shared: bool = False) -> None:
+    def __init__(
+        self, device: BlockDevice, *, shared: bool = False, store: ReservationStore | None = None
+    ) -> None:
         geometry = Geometry(device.size // device.block_size, device.block_size)
-        self.unit = LogicalUnit(Identity.of_array(bytes(range(16))), geometry)
+        self.unit = LogicalUnit(Identity.of_array(bytes(range(16))), geometry, reservations_store=store)
         target = ScsiTarget({0: self.unit})
         self.sessions = Sessions(target)
         self.pool = Pool()

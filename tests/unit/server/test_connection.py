@@ -15,6 +15,7 @@ from tests.unit.server.served import LUN_0, Peer, Served, eventually, settled
 from twinlock.block.device import BlockDevice
 from twinlock.block.faulty import FaultyDevice
 from twinlock.block.memory import MemoryDevice
+from twinlock.iscsi.task import Task
 from twinlock.scsi.operations import Read, Status
 from twinlock.server import commands, data_in
 from twinlock.server.data_in import DATA_IN_MEMORY, UNSENT_OUTPUT
@@ -328,6 +329,25 @@ def test_eviction_waits_for_no_socket(serve: Serve, any_disk: Disk) -> None:
     peer.thread.join(10)
     assert not peer.thread.is_alive()
     assert not [thread for thread in threading.enumerate() if thread.name.endswith("writer")]
+
+
+def test_a_read_that_the_pool_has_is_in_flight_whatever_becomes_of_the_connection(
+    serve: Serve, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = serve(disk.device).peer().connection._commands
+    task = Task(1, bytes(8), bytes(16), TaskAttribute.SIMPLE, False, True, False, BLOCK)
+    commands.in_flight.begin(task)
+
+    def cut() -> None:
+        raise OSError("the connection is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commands, "_do_later", lambda *_: None)  # the pool takes it
+        patched.setattr(commands, "transmit", cut)
+        with pytest.raises(OSError, match="gone"):
+            commands._begin_waiting(task, Read(0, BLOCK))
+    assert task in commands.in_flight._running
+    commands.in_flight.end(task)
 
 
 @pytest.mark.parametrize("kind", ["r", "w", "f"])

@@ -3,7 +3,8 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from threading import Event, Thread
+from threading import Event, Lock, Thread
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from twinlock.scsi.operations import (
     Copy,
     Discard,
     Flush,
+    Later,
     Operation,
     OrWrite,
     Prefetch,
@@ -31,7 +33,7 @@ from twinlock.scsi.operations import (
     WriteSame,
     WriteVerify,
 )
-from twinlock.server.execute import Executor
+from twinlock.server.execute import PIECES_IN_MEMORY, Executor
 from twinlock.server.pace import CAUTION, Pace
 from twinlock.server.pieces import PIECE
 from twinlock.units import MIB
@@ -46,8 +48,8 @@ SOON = 0.15
 class Eager(Pace):
     """A device that is never behind."""
 
-    def keeps_up(self) -> bool:
-        return True
+    def try_begin(self) -> object:
+        return self.begin()
 
 
 class Rig:
@@ -118,9 +120,9 @@ class Started(Thread):
 # -- every operation ------------------------------------------------------------------------------
 
 
-def test_every_operation_but_the_abort_of_tasks_is_carried_out(rig: Rig) -> None:
+def test_every_operation_that_concerns_the_device_is_carried_out(rig: Rig) -> None:
     known = set(Operation.__args__)
-    assert known - set(rig.executor._actions) == {AbortTasks}
+    assert known - set(rig.executor._actions) == {AbortTasks, Later}
 
 
 def test_reads_and_writes(rig: Rig) -> None:
@@ -172,6 +174,88 @@ def test_verification(rig: Rig) -> None:
     assert fault(rig.executor.execute(Verify(0, 1024, b"x" * 1023 + b"y"))).information == 1
     rig.device.break_reads(BLOCK, BLOCK)
     assert fault(rig.executor.execute(Verify(0, 1024))).code == (3, 0x11, 0)
+
+
+def test_one_block_is_compared_with_each_of_the_range(rig: Rig) -> None:
+    block, length = bytes(range(256)) * 2, 2 * PIECE + 5 * BLOCK
+    rig.run(WriteSame(BLOCK, length, block))
+    for blocks in (1, 2, PIECE // BLOCK + 1, length // BLOCK):
+        rig.run(Verify(BLOCK, blocks * BLOCK, block))
+    for differs in (BLOCK, PIECE, PIECE + BLOCK, length):
+        rig.run(Write(differs, block[:-1] + b"?"))
+        assert fault(rig.executor.execute(Verify(BLOCK, length, block))).information == differs // BLOCK
+        rig.run(Write(differs, block))
+
+
+def test_verification_in_pieces_compares_each_with_its_own_data(rig: Rig) -> None:
+    data = random.Random(2).randbytes(3 * PIECE + BLOCK)
+    rig.run(WriteVerify(BLOCK, data, compare=True))
+    rig.run(Verify(BLOCK, len(data), data))
+    other = bytearray(data)
+    other[2 * PIECE + 700] ^= 1
+    found = fault(rig.executor.execute(Verify(BLOCK, len(data), other)))
+    assert found.information == (BLOCK + 2 * PIECE + 700) // BLOCK
+
+
+class Held:
+    """Counts the bytes that are in memory."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._now = 0
+        self.most = 0
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self._now += size
+            self.most = max(self.most, self._now)
+
+    def read(self, _offset: int, length: int) -> bytes:
+        add = self.add
+
+        class Found(bytes):
+            def __del__(self) -> None:
+                add(-length)
+
+        add(length)
+        time.sleep(0.002)
+        return Found(length)
+
+    def write(self, _offset: int, data: bytes) -> None:
+        self.add(len(data))
+        time.sleep(0.002)
+        self.add(-len(data))
+
+
+@pytest.mark.parametrize(
+    "operation", [Verify(0, 8 * MIB), Verify(0, 8 * MIB, bytes(BLOCK)), WriteSame(0, 8 * MIB, bytes(BLOCK))]
+)
+def test_a_window_of_long_commands_takes_little_memory(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, operation: Operation
+) -> None:
+    """No data-out bounds them: a few bytes ask for 8 MiB."""
+    held = Held()
+    monkeypatch.setattr(rig.device, "read_medium", held.read)
+    monkeypatch.setattr(rig.device, "write", held.write)
+    commands = [Started(lambda: rig.executor.execute(operation)) for _ in range(PIECES_IN_MEMORY + 8)]
+    assert {command.ended().status for command in commands} == {Status.GOOD}
+    assert PIECE < held.most <= PIECES_IN_MEMORY * PIECE
+
+
+def test_who_waits_for_a_range_holds_up_no_other_range(rig: Rig) -> None:
+    """Memory is taken after the range: else those who wait for it could have it all."""
+    there, go_on = rig.holding("f")
+    alone = Started(lambda: rig.executor.execute(WriteVerify(0, b"v" * BLOCK, compare=True)))
+    assert there.wait(5)
+    waiting = [
+        Started(lambda: rig.executor.execute(WriteSame(0, BLOCK, bytes(BLOCK))))
+        for _ in range(PIECES_IN_MEMORY)
+    ]
+    assert waiting[-1].is_held_up()
+    rig.run(WriteSame(MIB, BLOCK, bytes(BLOCK)))
+    go_on.set()
+    assert alone.ended().status is Status.GOOD
+    assert {each.ended().status for each in waiting} == {Status.GOOD}
 
 
 def test_blocks_that_repeat(rig: Rig) -> None:
@@ -244,7 +328,7 @@ def test_segments_are_copied_one_after_the_other(rig: Rig) -> None:
     rig.run(operation)
     assert rig.content(8192, 2048) == b"a" * 1024 + bytes(1024)
     job = operation.job
-    assert (job.status, job.segments, job.copied, job.running) == (CopyStatus.COMPLETED, 3, 3072, False)
+    assert (job.status, job.segments, job.copied) == (CopyStatus.COMPLETED, 3, 3072)
 
 
 @pytest.mark.parametrize("distance", [BLOCK, -BLOCK, PIECE, PIECE - BLOCK, 3 * PIECE, 0])
@@ -276,10 +360,25 @@ def test_only_so_many_copies_at_a_time(rig: Rig) -> None:
         rig.executor._copies.acquire()
     turned_away = copy((0, 8192, 512))
     assert rig.executor.execute(turned_away) == Result(Status.BUSY)
-    assert turned_away.job.status is CopyStatus.FAILED
+    assert (turned_away.job.status, turned_away.job.command_status) == (CopyStatus.FAILED, Status.BUSY)
     go_on.set()
     assert first.ended().status is Status.GOOD
-    rig.run(turned_away)
+    rig.run(copy((0, 8192, 512)))
+
+
+def test_a_copy_that_goes_well_is_never_called_a_failure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others ask while it runs, until its command has ended."""
+    operation = copy((0, 4096, 512))
+    seen: list[CopyStatus] = []
+    finish = rig.unit.finish
+
+    def watched(*arguments: Any) -> Result:
+        seen.append(operation.job.status)
+        return finish(*arguments)
+
+    monkeypatch.setattr(rig.unit, "finish", watched)
+    rig.run(operation)
+    assert (seen, operation.job.status) == ([CopyStatus.IN_PROGRESS], CopyStatus.COMPLETED)
 
 
 # -- what nobody wants any more -------------------------------------------------------------------
@@ -313,7 +412,10 @@ def test_long_commands_stop_between_pieces(rig: Rig) -> None:
     operation = copy((0, 8 * PIECE, 8 * PIECE))
     assert rig.executor.execute(operation, after(4)) == Result(Status.TASK_ABORTED)
     assert rig.kinds() == "rwrwrw"
-    assert (operation.job.status, operation.job.running) == (CopyStatus.FAILED, False)
+    rig.device.operations.clear()
+    assert rig.executor.execute(Verify(0, 8 * PIECE), after(3)) == Result(Status.TASK_ABORTED)
+    assert rig.kinds() == "frr"
+    assert (operation.job.status, operation.job.command_status) == (CopyStatus.FAILED, Status.TASK_ABORTED)
     rig.run(copy((0, 8 * PIECE, PIECE)))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -125,6 +126,19 @@ def test_a_login_for_a_volume_is_routed_with_where_it_comes_from() -> None:
     play(scene, "::")  # an IPv4 address is told as such, whatever the socket
 
 
+def test_a_strangers_words_forge_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(portals: Portals) -> None:
+        reader, writer = await portals.connect()
+        writer.write(first_request(TargetName=NAME + "\n2026-11-23 INFO forged"))
+        await portals.end_of(reader)
+        writer.close()
+
+    with caplog.at_level(logging.INFO):
+        play(scene)
+    assert "forged" in caplog.text
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
 def test_time_for_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "GREETING_SECONDS", 0.2)
 
@@ -180,11 +194,10 @@ def test_connections_in_all_and_from_one_address(monkeypatch: pytest.MonkeyPatch
     async def scene(portals: Portals) -> None:
         strangers = [await portals.connect() for _ in range(5)]
         held = await asyncio.gather(*(_is_held(reader) for reader, _ in strangers))
-        assert held == [True, True, True, False, False]
+        assert held == [False, False, True, True, True]
+        assert (await portals.ask()).logged_in, "who says nothing keeps nobody out"
         for _, writer in strangers:
             writer.close()
-        await asyncio.sleep(0.1)
-        assert (await portals.ask()).logged_in, "there is room again"
 
     play(scene)
 

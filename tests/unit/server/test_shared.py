@@ -30,8 +30,11 @@ from twinlock.wire.iscsi_codes import TaskManagementFunction as Function
 from twinlock.wire.iscsi_codes import TaskManagementResponse as Response
 from twinlock.wire.iscsi_responses import AsyncMessage, LogoutResponse, NopIn, TaskManagementAnswer
 
+FLAT_LUN_0 = bytes([0x40]) + bytes(7)
+"""Flat space addressing: the other way to write LUN 0 (SAM-5)."""
 NO_SUCH_LUN = bytes([0, 5]) + bytes(6)
-CHECK_CONDITION = 2
+RESERVE_6 = bytes([0x16]) + bytes(15)
+CHECK_CONDITION, RESERVATION_CONFLICT = 0x02, 0x18
 CLEARED, RESET, BUS_RESET = (0x2F, 0x00), (0x29, 0x03), (0x29, 0x02)
 
 
@@ -63,11 +66,11 @@ def answered(peer: Peer) -> list[int]:
     return [answer.response for answer in peer.answers(TaskManagementAnswer)]
 
 
-def hold_a_write(rig: Rig, peer: Peer) -> int:
+def hold_a_write(rig: Rig, peer: Peer, lun: bytes = bytes(8)) -> int:
     """A write of ``peer`` that waits in a slow member."""
     rig.gate.close()
     rig.gate.began.clear()
-    tag = peer.write(fua=True)
+    tag = peer.write(fua=True, lun=lun)
     assert rig.gate.began.wait(10)
     return tag
 
@@ -162,6 +165,28 @@ def test_a_function_for_the_own_tasks_leaves_the_others_alone(rig: Rig, function
     assert test_unit_ready(other).status == 0
 
 
+@pytest.mark.parametrize("function", [Function.LOGICAL_UNIT_RESET, Function.CLEAR_TASK_SET])
+def test_a_task_that_names_the_unit_in_another_form_is_meant_too(rig: Rig, function: Function) -> None:
+    one, other = two(rig)
+    hold_a_write(rig, other, FLAT_LUN_0)
+    one.manage(function)
+    silence(one)
+    assert answered(one) == []
+    rig.gate.open()
+    one.until(lambda: answered(one))
+
+
+def test_an_own_task_that_names_the_unit_in_another_form_is_meant_too(rig: Rig) -> None:
+    one, _ = two(rig)
+    tag = hold_a_write(rig, one, FLAT_LUN_0)
+    one.manage(Function.ABORT_TASK_SET)
+    silence(one)
+    assert answered(one) == []
+    rig.gate.open()
+    one.until(lambda: answered(one))
+    assert one.protocol.outcomes[tag].status is None
+
+
 def test_an_abort_waits_for_its_task_alone(rig: Rig) -> None:
     one, other = two(rig)
     hold_a_write(rig, other)
@@ -217,6 +242,21 @@ def test_a_unit_that_is_not_there(rig: Rig, function: Function) -> None:
     one.until(lambda: answered(one))
     assert answered(one) == [Response.LUN_DOES_NOT_EXIST]
     assert test_unit_ready(other).status == 0
+
+
+def test_nobody_reserves_the_unit_before_what_a_reset_aborted_has_ended(rig: Rig) -> None:
+    """Or what is written under the new reservation would be overwritten from before it."""
+    one, other = two(rig)
+    third = rig.log_in(MAC, OTHER_ISID)
+    assert other.execute(RESERVE_6).status == 0
+    hold_a_write(rig, other)
+    one.manage(Function.LOGICAL_UNIT_RESET)
+    silence(one)
+    assert attention(test_unit_ready(third)) == RESET
+    assert third.execute(RESERVE_6).status == RESERVATION_CONFLICT
+    rig.gate.open()
+    one.until(lambda: answered(one))
+    assert third.execute(RESERVE_6).status == 0
 
 
 def test_two_that_reset_the_unit_at_once_do_not_wait_for_each_other(rig: Rig) -> None:
@@ -340,10 +380,11 @@ def preempting(rig: Rig, nexuses: tuple[Nexus, ...]) -> bytes:
     return command
 
 
-def test_preempt_and_abort_ends_when_the_tasks_have(rig: Rig) -> None:
+@pytest.mark.parametrize("lun", [bytes(8), FLAT_LUN_0])
+def test_preempt_and_abort_ends_when_the_tasks_have(rig: Rig, lun: bytes) -> None:
     one, other = two(rig)
     command = preempting(rig, (Nexus(PC, ISID),))
-    tag = hold_a_write(rig, other)
+    tag = hold_a_write(rig, other, lun)
     mine = one.protocol.command(command)
     silence(one)
     assert one.protocol.outcomes[mine].status is None

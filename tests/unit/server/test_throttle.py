@@ -56,6 +56,31 @@ def test_many_at_once_are_no_faster_than_one(throttle: Throttle, clock: Clock) -
     assert throttle.delay(HERE) == FIRST_DELAY, "the second waits for its own turn"
 
 
+def test_a_neighbour_with_a_wrong_secret_does_not_hold_up_who_is_known(throttle: Throttle) -> None:
+    """On a home network all machines share one IPv6 /64."""
+    known, neighbour, stranger = "fe80::1%eth0", "fe80::2%eth0", "fe80::3%eth0"
+    throttle.succeeded(known)
+    for _ in range(10):
+        throttle.failed(neighbour)
+    assert throttle.delay(known) == 0
+    assert throttle.delay(stranger) > 0
+    assert throttle.source(known) != throttle.source(neighbour) == throttle.source(stranger)
+
+
+def test_who_is_known_is_slowed_down_by_its_own_failures(throttle: Throttle) -> None:
+    throttle.succeeded("fe80::1")
+    throttle.failed("fe80::1")
+    assert throttle.delay("fe80::1") > 0
+    assert throttle.delay("fe80::2") == 0
+
+
+def test_only_so_many_are_known(throttle: Throttle) -> None:
+    for number in range(MAX_ADDRESSES + 1):
+        throttle.succeeded(f"2001:db8::{number:x}")
+    assert throttle.source("2001:db8::0") == source_of("2001:db8::0")
+    assert throttle.source("2001:db8::1") == "2001:db8::1"
+
+
 def test_success_makes_up_for_everything(throttle: Throttle) -> None:
     throttle.failed(HERE)
     throttle.succeeded(HERE)

@@ -104,12 +104,17 @@ class Mirror(BlockDevice):
         self._record.readers[0].data.prefetch(offset, length)
 
     def allocation(self, offset: int, length: int) -> tuple[int, bool]:
-        """As on the member that answers reads."""
+        """What takes up room on any member in sync does.
+
+        Members may differ in that: a resync leaves a hole alone where zeros were written.
+        """
         self.check_range(offset, length)
         try:
-            return self._record.readers[0].data.allocation(offset, length)
+            found = [member.data.allocation(offset, length) for member in self._record.readers]
         except DeviceError:
             return length, True
+        taken = [size for size, mapped in found if mapped]
+        return (max(taken), True) if taken else (min(size for size, _ in found), False)
 
     def write(self, offset: int, data: Buffer) -> None:
         """To every member that takes part.

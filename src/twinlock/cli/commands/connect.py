@@ -96,7 +96,9 @@ def _notes(reply: ConnectReply) -> list[str]:
     notes = []
     if reply.login:
         own = " (TARGET_SECRET: mutual_secret)" if reply.login.mutual_user else ""
-        notes.append(f"SECRET is what create printed; it is kept in {reply.login.secret_file}{own}\n")
+        notes.append(
+            f"SECRET is what create or set printed last; it is kept in {reply.login.secret_file}{own}\n"
+        )
     if reply.discovery:
         notes.append(
             f"Discovery asks for CHAP user {reply.discovery.user}; DISCOVERY_SECRET is in "
@@ -105,6 +107,11 @@ def _notes(reply: ConnectReply) -> list[str]:
     others = [portal for portal in _for_others(reply.portals)[1:] if not portal.is_wildcard]
     if others:
         notes.append(f"It is reached at {', '.join(map(str, others))} as well.\n")
+    if reply.waits:
+        notes.append(
+            "Settings or secrets were changed since it was unlocked: they count from the next unlock on. "
+            f"twinlock set {reply.name} shows the settings.\n"
+        )
     return [*notes, _use(reply)]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from twinlock.daemon.folders import Folders
+from twinlock.daemon.settings import parse_portals
 from twinlock.errors import BadOption
 from twinlock.server.portal import Portal
 
@@ -23,11 +24,12 @@ def run(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    serve(Folders.locate(), [_portal(text) for text in portal] if portal else None)
+    serve(Folders.locate(), portals(portal))
 
 
-def _portal(text: str) -> Portal:
+def portals(texts: list[str] | None) -> list[Portal] | None:
+    """What ``--portal`` says, if anything; raises BadOption."""
     try:
-        return Portal.parse_own(text)
+        return parse_portals(texts) if texts else None
     except ValueError as error:
         raise BadOption(option="--portal", reason=error) from error

@@ -13,7 +13,7 @@ from twinlock.cli.words import indented, restrictions
 from twinlock.daemon.models import Report, VolumeReport
 from twinlock.errors import NoSuchVolume
 from twinlock.server.messages import FailedLogins, SessionStatus
-from twinlock.units import format_size
+from twinlock.units import format_size, one_line
 
 
 def run(
@@ -71,6 +71,8 @@ def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
     facts += restrictions(volume.settings)
     if volume.next_settings is not None:
         facts.append(("changed", f"from its next unlock on; see twinlock set {volume.name}"))
+    if volume.secrets_wait:
+        facts.append(("CHAP secrets", "changed, from its next unlock on"))
     if volume.open is None:
         return facts + [("member", path) for path in volume.members]
     opened = volume.open
@@ -87,15 +89,19 @@ def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
 
 
 def _failures(failed: Iterable[FailedLogins]) -> list[tuple[str, str]]:
-    """Who tried and did not know the secret."""
+    """Who tried and did not know the secret, or gave none."""
     return [
-        ("wrong secret", f"{each.count} times from {each.address}, last {_minutes(each.last)} min ago")
+        ("wrong secret", f"{_times(each.count)} from {each.address}, last {_minutes(each.last)} min ago")
         for each in failed
     ]
 
 
 def _session(session: SessionStatus) -> str:
-    return f"{session.initiator} from {session.peer}, for {_minutes(session.since)} min"
+    return f"{one_line(session.initiator)} from {session.peer}, for {_minutes(session.since)} min"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _minutes(since: float) -> int:

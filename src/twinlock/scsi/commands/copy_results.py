@@ -5,7 +5,7 @@ from typing import Any
 
 from twinlock.scsi.command import Call, Command, Opcode
 from twinlock.scsi.copy_jobs import CopyJob
-from twinlock.scsi.operations import Result, Status
+from twinlock.scsi.operations import Result
 from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.sense import invalid_field
 from twinlock.scsi.third_party_copy import DESCRIPTORS, list_length, segment_length
@@ -70,7 +70,7 @@ def failed_segment_details(call: Call[Disk], cdb: ReceiveCopyResultsCdb) -> Resu
         return reply(bytes(4), cdb.allocation_length)
     data = FailureDetails(
         available_data=FailureDetails.SIZE - 4 + len(job.sense),
-        command_status=Status.CHECK_CONDITION,
+        command_status=job.command_status,
         sense_data_length=len(job.sense),
     )
     return reply(data.build() + job.sense, cdb.allocation_length)

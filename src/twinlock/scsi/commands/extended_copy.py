@@ -30,6 +30,8 @@ from twinlock.wire.scsi_sense import SenseCode
 
 EXTENDED_COPY_LID1 = 0x00
 """Its service action."""
+_UNSUPPORTED = ("null_device",)
+"""LU ID TYPE is ignored, as SPC-4 has it; NUL is obsolete there, but who sets it means no disk."""
 
 
 def extended_copy(call: Call[Disk], cdb: ExtendedCopyCdb) -> Outcome:
@@ -53,7 +55,7 @@ def _nothing_to_copy(disk: Disk, job: CopyJob, refusal: Sense | None, wanted: in
         job.succeed()
         return Result(Status.GOOD, data_out_used=wanted)
     result = disk.check_condition(refusal, wanted)
-    job.fail(result.sense)
+    job.fail(result.status, result.sense)
     return result
 
 
@@ -92,6 +94,9 @@ def _targets(disk: Disk, parameters: memoryview, header: CopyHeader) -> list[Ide
 
 def _target(disk: Disk, parameters: memoryview, start: int) -> IdentificationCscd:
     target = IdentificationCscd.parse(parameters, start)
+    for name in _UNSUPPORTED:
+        if getattr(target, name):
+            raise invalid_parameter(IdentificationCscd, name, start)
     if target.designator_length > len(target.designator):
         raise invalid_parameter(IdentificationCscd, "designator_length", start)
     disk_like = target.peripheral_device_type == Peripheral.DISK

@@ -1,11 +1,12 @@
 """PERSISTENT RESERVE OUT: the parameter list, taken apart into the request that a service action is."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twinlock.scsi.command import Call, Command, Opcode, Outcome
 from twinlock.scsi.nexus import Nexus
-from twinlock.scsi.operations import AbortTasks, Result, Status
+from twinlock.scsi.operations import AbortTasks, Later, Result, Status
 from twinlock.scsi.reservations.access import Access
 from twinlock.scsi.reservations.actions import ACTIONS, Conflict, Request
 from twinlock.scsi.reservations.transport_ids import BadTransportId, Truncated, parse_transport_ids
@@ -38,16 +39,25 @@ def reserve_out(action: ReserveOut) -> Callable[[Call[Disk], OutCdb], Outcome]:
         wanted = cdb.parameter_list_length
         try:
             request = _request(action, call, cdb, data_received(call.data_out, wanted))
-            change = call.unit.reservations.apply(ACTIONS[action], request)
-        except Conflict:
-            return Result(Status.RESERVATION_CONFLICT, data_out_used=wanted)
         except Refusal as refusal:
             raise Refusal(refusal.sense, wanted) from None
-        if action is ReserveOut.PREEMPT_AND_ABORT and change.preempted:
-            return AbortTasks(change.preempted, wanted)
-        return Result(Status.GOOD, data_out_used=wanted)
+        change = partial(_change, call.unit, action, request, wanted)
+        return Later(change) if call.unit.reservations.can_keep else change()
 
     return run
+
+
+def _change(unit: Disk, action: ReserveOut, request: Request, wanted: int) -> Result | AbortTasks:
+    """Carry ``action`` out; waits until it is kept, if it is to be."""
+    try:
+        change = unit.reservations.apply(ACTIONS[action], request)
+    except Conflict:
+        return Result(Status.RESERVATION_CONFLICT, data_out_used=wanted)
+    except Refusal as refusal:
+        return unit.check_condition(refusal.sense, wanted)
+    if action is ReserveOut.PREEMPT_AND_ABORT and change.preempted:
+        return AbortTasks(change.preempted, wanted)
+    return Result(Status.GOOD, data_out_used=wanted)
 
 
 def _request(action: ReserveOut, call: Call[Disk], cdb: OutCdb, data: memoryview) -> Request:

@@ -1,9 +1,8 @@
 """VERIFY in its three lengths: is it readable, and is it what the initiator thinks?"""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
-
-from typing_extensions import Buffer
 
 from twinlock.scsi.command import Call, Command, Opcode, Outcome
 from twinlock.scsi.operations import GOOD, Verify
@@ -33,18 +32,17 @@ def verify(call: Call[Disk], cdb: VerifyCdb) -> Outcome:
     if not count:
         return GOOD
     size = disk.geometry.block_size
-    compare, wanted = _comparison(call, ByteCheck(cdb.byte_check), count)
-    return Verify(cdb.logical_block_address * size, count * size, compare, wanted)
+    sent = _BLOCKS_SENT[ByteCheck(cdb.byte_check)](count) * size
+    compare = data_received(call.data_out, sent) if sent else None
+    return Verify(cdb.logical_block_address * size, count * size, compare, sent)
 
 
-def _comparison(call: Call[Disk], check: ByteCheck, count: int) -> tuple[Buffer | None, int]:
-    """What the range has to equal, and how much of it the initiator sends."""
-    size = call.unit.geometry.block_size
-    if check is ByteCheck.MEDIUM_ONLY:
-        return None, 0
-    if check is ByteCheck.ONE_BLOCK:
-        return bytes(data_received(call.data_out, size)) * count, size
-    return data_received(call.data_out, count * size), count * size
+_BLOCKS_SENT: dict[ByteCheck, Callable[[int], int]] = {
+    ByteCheck.MEDIUM_ONLY: lambda count: 0,
+    ByteCheck.ALL_BLOCKS: lambda count: count,
+    ByteCheck.ONE_BLOCK: lambda count: 1,
+}
+"""Logical blocks of data-out, for a range of ``count``."""
 
 
 COMMANDS: tuple[Command[Any, Any], ...] = (

@@ -1,8 +1,10 @@
 """The reservations of one logical unit, as several sessions use them at once.
 
-Everything that changes them takes the lock, and replaces the state as a whole.
-Whoever only asks looks at the state of the moment, without the lock: a command
+Everything that changes them takes a lock, and replaces the state as a whole.
+Whoever only asks looks at the state of the moment, without it: a command
 that was let through a moment before somebody reserved the unit came first.
+What is persistent may have to be kept on a slow disk before it counts; nobody but
+another change of that kind waits for this.
 """
 
 import threading
@@ -18,6 +20,9 @@ from twinlock.scsi.reservations.state import State
 from twinlock.scsi.sense import refuse
 from twinlock.wire.scsi_sense import SenseCode
 
+Ending = Callable[[], None]
+"""What remains to be done of a reset, once the commands that it aborted have ended."""
+
 
 class Reservations:
     """What is reserved, for whom; ``unit`` identifies the logical unit in the record that is kept."""
@@ -29,10 +34,15 @@ class Reservations:
         self._attentions = attentions
         self._unit = unit
         self._store = store
+        self._changes = threading.Lock()
+        """Held, also while the disk is waited for, by whoever changes what is persistent."""
         self._lock = threading.Lock()
+        """Held for a moment, by whoever changes anything."""
         record = None if store is None else store.load()
         self._state = State() if record is None else decode(record, unit)
         self._owner: Nexus | None = None
+        self._reserves = 0
+        self._registering = False
         self.in_use = bool(self._state.registrations)
         """Whether anything is reserved or registered at all: if not, nothing can conflict."""
 
@@ -56,25 +66,41 @@ class Reservations:
     def apply(self, action: Callable[[State, Request], Change], request: Request) -> Change:
         """Carry out a service action: keep its outcome, then let it count, then tell whom it concerns.
 
-        Raises Conflict or a Refusal, and then nothing has changed.
+        Waits for the store.  Raises Conflict or a Refusal, and then nothing has changed; only a restart may
+        find kept what could not be kept.
         """
+        with self._changes:
+            change = self._prepare(action, request)
+            try:
+                self._keep(change.state)
+                with self._lock:
+                    self._become(change.state, None)
+            finally:
+                self._registering = False
+            for code, nexuses in change.news:
+                self._attentions.establish(code, nexuses)
+        return change
+
+    def _prepare(self, action: Callable[[State, Request], Change], request: Request) -> Change:
+        """The change that is to be made; from here on until it is made nobody can RESERVE in its way."""
         with self._lock:
             if self._owner is not None:
                 raise Conflict
             change = action(self._state, request)
-            self._keep(change.state)
-            self._become(change.state, None)
-            for code, nexuses in change.news:
-                self._attentions.establish(code, nexuses)
-        return change
+            self._registering = bool(change.state.registrations)
+            return change
 
     def reserve(self, nexus: Nexus) -> None:
         """RESERVE of SPC-2; without effect for those who hold the unit persistently.  Raises Conflict."""
         with self._lock:
             if self.conflict(nexus, Access.RESERVE):
                 raise Conflict
-            if not self._state.registrations:
-                self._become(self._state, nexus)
+            if self._state.registrations:
+                return
+            if self._registering:  # whose command came first, and is being kept
+                raise Conflict
+            self._reserves += 1
+            self._become(self._state, nexus)
 
     def release(self, nexus: Nexus) -> None:
         """RELEASE of SPC-2; without effect for those who hold nothing."""
@@ -82,10 +108,20 @@ class Reservations:
             if self._owner == nexus:
                 self._become(self._state, None)
 
-    def reset(self) -> None:
-        """A reset ends a RESERVE, and nothing that is persistent."""
-        with self._lock:
-            self._become(self._state, None)
+    def reset(self) -> Ending:
+        """A reset ends a RESERVE, and nothing that is persistent: when what is returned is called.
+
+        That is due once no command from before the reset can have an effect any more, for then others may
+        reserve the unit.  Who reserves it anew until then has reserved it.
+        """
+        reserves = self._reserves
+
+        def end() -> None:
+            with self._lock:
+                if self._reserves == reserves:
+                    self._become(self._state, None)
+
+        return end
 
     def power_on(self) -> None:
         """As after a loss of power: what was not asked to be kept is gone (APTPL)."""

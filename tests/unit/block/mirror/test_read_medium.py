@@ -78,3 +78,17 @@ def test_a_map_that_cannot_be_read_says_that_all_takes_up_room(monkeypatch: pyte
 
     monkeypatch.setattr(FaultyDevice, "allocation", fail)
     assert made.mirror.allocation(0, MIB) == (MIB, True)
+
+
+@pytest.mark.parametrize("places", [[(0, 1), (1, 2)], [(1, 2), (0, 1)]])
+def test_what_takes_up_room_on_any_member_does(places: list[tuple[int, int]]) -> None:
+    """Zeros that were written may be a hole on the member that was caught up from another."""
+    made = array()
+    for disk, (start, length) in zip(made.disks, places, strict=True):
+        disk.lower.write(DATA + MIB + start * BLOCK, bytes(length * BLOCK))
+    free, offset = [], MIB
+    while offset < MIB + 8 * BLOCK:
+        length, mapped = made.mirror.allocation(offset, MIB + 8 * BLOCK - offset)
+        free += [] if mapped else [(offset - MIB, length)]
+        offset += length
+    assert free == [(3 * BLOCK, 5 * BLOCK)]

@@ -8,7 +8,7 @@ from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
 from twinlock.scsi.nexus import Nexus
-from twinlock.scsi.operations import Operation, Result, Status
+from twinlock.scsi.operations import Later, Operation, Result, Status
 
 REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT, IGNORE, MOVE = range(8)
 WE, EA, WE_RO, EA_RO, WE_AR, EA_AR = TYPES = (1, 3, 5, 6, 7, 8)
@@ -70,7 +70,12 @@ def out(
 ) -> Outcome:
     """PERSISTENT RESERVE OUT."""
     data = key.to_bytes(8, "big") + new_key.to_bytes(8, "big") + bytes([0, 0, 0, 0, flags, 0, 0, 0]) + more
-    return unit.start(nexus, out_cdb(action, len(data), kind), data)
+    return decided(unit.start(nexus, out_cdb(action, len(data), kind), data))
+
+
+def decided(outcome: Outcome) -> Outcome:
+    """The outcome, waited for if that may take long."""
+    return outcome.run() if isinstance(outcome, Later) else outcome
 
 
 def out_cdb(action: int, length: int, kind: int = 0) -> bytes:
@@ -168,7 +173,7 @@ def move(
             heir,
         ]
     )
-    return unit.start(nexus, out_cdb(MOVE, len(data)), data)
+    return decided(unit.start(nexus, out_cdb(MOVE, len(data)), data))
 
 
 def news(unit: LogicalUnit, nexus: Nexus) -> list[tuple[int, int, int]]:

@@ -1,7 +1,7 @@
 """Keeping, forgetting, and several sessions at once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.unit.scsi.reservations.support import (
     new_unit,
     news,
     out,
+    out_cdb,
     read_in,
     reservation,
 )
@@ -31,7 +32,7 @@ from tests.unit.scsi.support import A, B, C, fault
 from twinlock.scsi.command import Outcome
 from twinlock.scsi.logical_unit import LogicalUnit
 from twinlock.scsi.nexus import Nexus
-from twinlock.scsi.operations import GOOD, Operation
+from twinlock.scsi.operations import GOOD, Later, Operation
 from twinlock.scsi.reservations.actions import Conflict, Request, register
 from twinlock.wire.scsi_sense import SenseCode
 
@@ -115,7 +116,7 @@ class TestKept:
 class TestResets:
     def test_a_reset_keeps_what_is_persistent(self) -> None:
         unit = reserved(None, 0)
-        unit.reset(BUS_RESET)
+        unit.reset(BUS_RESET)()
         assert news(unit, A) == [(6, 0x29, 2)]
         assert keys(unit, A) == (2, [1, 2])
         assert reservation(unit, A) == (1, EA)
@@ -123,7 +124,7 @@ class TestResets:
     @pytest.mark.parametrize("flags", [0, APTPL])
     def test_a_power_on_keeps_what_was_to_be_kept(self, flags: int) -> None:
         unit = reserved(MemoryStore(), flags)
-        unit.power_on(POWERED_ON)
+        unit.power_on(POWERED_ON)()
         assert fault(unit.start(A, bytes(6))).code == POWER_ON
         assert keys(unit, A) == (0, [1, 2] if flags else [])
         assert reservation(unit, A) == ((1, EA) if flags else None)
@@ -136,7 +137,67 @@ class TestResets:
         assert allowed(unit.start(A, WRITE, BLOCK))
 
 
+class TestSlowStore:
+    """What is being kept holds up nothing that it does not concern."""
+
+    @pytest.fixture
+    def unit(self) -> Iterator[LogicalUnit]:
+        """A registers, and the disk that shall keep that hangs."""
+        store = SlowStore()
+        unit = new_unit(A, B, store=store)
+        command = unit.start(A, out_cdb(REGISTER, 24), bytes(15) + bytes([1, 0, 0, 0, 0, APTPL, 0, 0, 0]))
+        assert isinstance(command, Later), "whoever starts it must not have to wait"
+        thread = threading.Thread(target=command.run)
+        thread.start()
+        assert store.saving.wait(10)
+        yield unit
+        store.go_on.set()
+        thread.join(10)
+        news(unit, A)
+        assert keys(unit, A)[1] == [1], "nothing came in its way"
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            lambda unit: unit.nexus_lost(B),
+            lambda unit: unit.reset(BUS_RESET)(),
+            lambda unit: unit.start(B, RELEASE_6),
+            lambda unit: conflicts(unit.start(B, RESERVE_6)),
+            lambda unit: isinstance(unit.start(B, out_cdb(CLEAR, 24), bytes(24)), Later),
+        ],
+        ids=["nexus lost", "reset", "release", "reserve", "another change"],
+    )
+    def test_nobody_else_waits(self, unit: LogicalUnit, action: Callable[[LogicalUnit], object]) -> None:
+        answers: list[object] = []
+        thread = threading.Thread(target=lambda: answers.append(action(unit)), daemon=True)
+        thread.start()
+        thread.join(5)
+        assert answers, "it waits for the disk"
+        assert answers[0] is not False
+
+
 class TestReserve6:
+    def test_a_reset_ends_it_when_what_was_aborted_has_ended(self) -> None:
+        unit = new_unit(A, B)
+        unit.start(A, RESERVE_6)
+        ending = unit.reset(BUS_RESET)
+        news(unit, B)
+        assert conflicts(unit.start(B, RESERVE_6))
+        ending()
+        assert unit.start(B, RESERVE_6) == GOOD
+
+    @pytest.mark.parametrize("newcomer", [A, B])
+    def test_one_that_is_made_after_a_reset_stays(self, newcomer: Nexus) -> None:
+        unit = new_unit(A, B)
+        unit.start(A, RESERVE_6)
+        ending = unit.reset(BUS_RESET)
+        for nexus in (A, B):
+            news(unit, nexus)
+        unit.start(A, RELEASE_6)
+        assert unit.start(newcomer, RESERVE_6) == GOOD
+        ending()
+        assert conflicts(unit.start(A if newcomer is B else B, WRITE, BLOCK))
+
     @pytest.mark.parametrize(("reserve", "release"), [(RESERVE_6, RELEASE_6), (RESERVE_10, RELEASE_10)])
     def test_one_at_a_time(self, reserve: bytes, release: bytes) -> None:
         unit = new_unit(A, B)
@@ -155,11 +216,13 @@ class TestReserve6:
     def test_it_ends(self, end: str) -> None:
         unit = new_unit(A, B)
         unit.start(A, RESERVE_6)
-        {
-            "lost": lambda: unit.nexus_lost(A),
-            "reset": lambda: unit.reset(BUS_RESET),
-            "power": lambda: unit.power_on(POWERED_ON),
-        }[end]()
+        ends: dict[str, Callable[[], Callable[[], None] | None]] = {
+            "lost": partial(unit.nexus_lost, A),
+            "reset": partial(unit.reset, BUS_RESET),
+            "power": partial(unit.power_on, POWERED_ON),
+        }
+        if (ending := ends[end]()) is not None:
+            ending()
         news(unit, B)
         assert unit.start(B, RESERVE_6) == GOOD
 
