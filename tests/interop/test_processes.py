@@ -282,15 +282,18 @@ def test_two_creates_of_one_name_make_one_volume(daemon: Daemon, tmp_path: Path)
     daemon.start()
 
 
+def interruptible(command: list[str], environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a command that Ctrl-C ends, also where it is ignored, as it is for jobs in the background."""
+    return subprocess.Popen(["env", "--default-signal=INT", *command], env=environ, stderr=subprocess.DEVNULL)
+
+
 def test_an_interrupted_create_changes_nothing(
     tmp_path: Path, members: list[Path], passphrase_file: Path
 ) -> None:
     """Ctrl-C while the key is derived: the worker notices that nobody waits any more."""
     daemon = Daemon(tmp_path / "root")
     command = [*twinlock(), "create", "backup", *map(str, members), "--size", "64M"]
-    creating = subprocess.Popen(
-        [*command, "--passphrase-file", str(passphrase_file)], env=daemon.environ, stderr=subprocess.DEVNULL
-    )
+    creating = interruptible([*command, "--passphrase-file", str(passphrase_file)], daemon.environ)
     until = time.monotonic() + 20
     while not members[1].exists():
         assert time.monotonic() < until
@@ -309,9 +312,7 @@ def test_a_create_that_is_interrupted_stops_the_daemon_too(
 ) -> None:
     """Ctrl-C while the key is derived, as above, with a daemon that does the work."""
     command = [*twinlock(), "create", "backup", *map(str, members), "--size", "64M", "--iter-time", "2000"]
-    creating = subprocess.Popen(
-        [*command, "--passphrase-file", str(passphrase_file)], env=daemon.environ, stderr=subprocess.DEVNULL
-    )
+    creating = interruptible([*command, "--passphrase-file", str(passphrase_file)], daemon.environ)
     until = time.monotonic() + 60
     while not members[1].exists():
         assert time.monotonic() < until
