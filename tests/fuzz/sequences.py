@@ -9,8 +9,8 @@ from tests.fuzz.steps import answer_r2t, log_out, nop_out, step
 
 MOST_STEPS = 200
 """In one session."""
-MOST_ROUNDS = 2000
-"""Of R2Ts and their answers, until all is answered."""
+MOST_ROUNDS = 20_000
+"""Of R2Ts and their answers, until all is answered; a window of writes in small bursts takes thousands."""
 MOST_SESSIONS = 4
 _LIES = (0, 0, 5, 20)
 

@@ -65,7 +65,10 @@ def alive_mid_write(rig: Rig, holder: Peer) -> None:
 def half_open_mid_write(rig: Rig, holder: Peer) -> None:
     """The data of a write stop in the middle of a PDU."""
     holder.protocol.command(cdb(0x8A, 0, HELD // BLOCK), write=b"h" * HELD, in_command=HELD)
+    liveness = rig.service._lobby.all()[0]._liveness
+    before = liveness._count
     holder.sock.sendall(holder.protocol.take_output()[: HELD // 2])
+    eventually(lambda: liveness._count > before)  # what is read after the ping would be a sign of life
 
 
 def gone(_rig: Rig, holder: Peer) -> None:
