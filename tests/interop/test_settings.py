@@ -240,7 +240,7 @@ def test_settings_are_changed_without_a_daemon_too(daemon: Daemon) -> None:
     assert "refused: read-only" in told
     assert "served as before" not in told
     daemon.start()
-    assert daemon.status("backup")["open"]["read_only"]
+    assert daemon.await_unlocked("backup")["open"]["read_only"]
 
 
 def test_a_supervisor_that_adopts_knows_what_a_volume_was_unlocked_with(daemon: Daemon) -> None:

@@ -118,6 +118,14 @@ class Daemon:
         volume: dict[str, Any] = report["volumes"][0]
         return volume
 
+    def await_unlocked(self, name: str) -> dict[str, Any]:
+        """The report of a volume once it is open; one without a key is opened after the API answers."""
+        until = time.monotonic() + START_SECONDS
+        while (report := self.status(name))["open"] is None:
+            assert time.monotonic() < until, f"{name} is {report['state']}:\n{self.log.read_text()}"
+            time.sleep(0.05)
+        return report
+
     def secret(self, name: str) -> str:
         """The CHAP secret of a volume."""
         return self.chap(name)["secret"]

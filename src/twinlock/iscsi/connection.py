@@ -236,8 +236,12 @@ class TargetConnection:
         session.commands.complete(task, Completion(status, transfer_wanted, data_in, sense))
 
     def finish_task_management(self, request: TaskManagementRequested, response: int) -> None:
-        """Answer a task management function (a TaskManagementResponse), also ahead of a logout's answer."""
-        if self._state is not ConnectionState.FREE:
+        """Answer a task management function (a TaskManagementResponse), also ahead of a logout's answer.
+
+        Behind that nothing is sent any more.
+        """
+        logout_waits = self._state is ConnectionState.IN_LOGOUT and self._outbox.size > 0
+        if logout_waits or not self._ended:
             self._session().task_management.finish(request, response)
 
     def ping(self) -> None:

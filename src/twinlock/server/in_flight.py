@@ -22,6 +22,8 @@ class InFlight:
         self._quiet = threading.Condition(self._lock)
         self._running: set[Task] = set()
         self._waiting: list[tuple[set[Task], Action]] = []
+        self._following = 0
+        """Threads that run what waited for a command they ended."""
         self._fenced = False
 
     def begin(self, task: Task) -> bool:
@@ -37,10 +39,28 @@ class InFlight:
         with self._lock:
             self._running.discard(task)
             due = self._take_due(task) if self._waiting else []
-            if self._fenced and not self._running:
-                self._quiet.notify_all()
-        for action in due:
-            action()
+            if due:
+                self._following += 1
+            elif self._fenced:
+                self._notify_if_quiet()
+        if due:
+            self._follow(due)
+
+    def _follow(self, due: list[Action]) -> None:
+        try:
+            for action in due:
+                action()
+        finally:
+            with self._lock:
+                self._following -= 1
+                self._notify_if_quiet()
+
+    def _notify_if_quiet(self) -> None:
+        if self._is_quiet():
+            self._quiet.notify_all()
+
+    def _is_quiet(self) -> bool:
+        return not self._running and not self._following
 
     def _take_due(self, task: Task) -> list[Action]:
         for awaited, _ in self._waiting:
@@ -64,6 +84,9 @@ class InFlight:
             self._fenced = True
 
     def wait_until_quiet(self) -> None:
-        """Behind the fence: return once every command has ended."""
+        """Behind the fence: return once every command has ended, and all has run that waited for that.
+
+        So a task management function is answered before the logout that ends the session.
+        """
         with self._quiet:
-            self._quiet.wait_for(lambda: not self._running)
+            self._quiet.wait_for(self._is_quiet)

@@ -128,6 +128,25 @@ def test_a_logout_response_is_the_last() -> None:
     assert kinds(taken(link)) == [NopIn, DataIn, DataIn, LogoutResponse]
 
 
+def test_task_management_is_answered_ahead_of_a_logout() -> None:
+    link = session()
+    link.initiator.task_management(Function.LOGICAL_UNIT_RESET)
+    link.initiator.logout()
+    event, _ = send(link)
+    link.target.finish_task_management(event, Response.FUNCTION_COMPLETE)
+    assert kinds(taken(link)) == [TaskManagementAnswer, LogoutResponse]
+
+
+def test_task_management_is_not_answered_behind_a_logout() -> None:
+    link = session()
+    link.initiator.task_management(Function.LOGICAL_UNIT_RESET)
+    link.initiator.logout()
+    event, _ = send(link)
+    assert kinds(taken(link)) == [LogoutResponse]
+    link.target.finish_task_management(event, Response.FUNCTION_COMPLETE)
+    assert link.target.output_size == 0
+
+
 def test_a_logout_that_is_refused_does_not_wait() -> None:
     link = session(keys=SMALL)
     reading(link, 1024)

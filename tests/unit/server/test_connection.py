@@ -1,5 +1,6 @@
 """One connection over a real socket: whatever a peer or a disk does, the others and the pings go on."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -501,8 +502,9 @@ def test_without_a_thread_for_what_is_unsent_only_this_connection_ends(
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
-        for number in range(16):
-            peer.read(number * BIG, BIG)
+        with contextlib.suppress(ConnectionError):  # it may be cut before all is asked for
+            for number in range(16):
+                peer.read(number * BIG, BIG)
         assert peer.connection.wait(10)
         quick_ones_are_served(other)
     assert "can't start new thread" in caplog.text

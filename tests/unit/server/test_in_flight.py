@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from twinlock.iscsi.task import Task, TaskEvent
 from twinlock.server.in_flight import InFlight
 from twinlock.wire.iscsi_codes import TaskAttribute
@@ -74,3 +76,47 @@ def test_behind_the_fence_nothing_begins_and_what_began_is_waited_for() -> None:
     flight.end(running)
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_what_follows_the_last_command_is_waited_for_too() -> None:
+    """Or a logout would be answered before the reset that waited for the command."""
+    flight, running = InFlight(), task()
+    began, may_end, done = threading.Event(), threading.Event(), list[str]()
+
+    def answer() -> None:
+        began.set()
+        assert may_end.wait(10)
+        done.append("reset answered")
+
+    def log_out() -> None:
+        flight.wait_until_quiet()
+        done.append("logout answered")
+
+    flight.begin(running)
+    flight.when_ended(anything, answer)
+    flight.fence()
+    ending = threading.Thread(target=flight.end, args=(running,))
+    ending.start()
+    assert began.wait(10)
+    leaving = threading.Thread(target=log_out)
+    leaving.start()
+    leaving.join(0.05)
+    assert done == []
+    may_end.set()
+    for thread in (ending, leaving):
+        thread.join(10)
+    assert done == ["reset answered", "logout answered"]
+
+
+def test_what_follows_a_command_and_fails_keeps_nobody_waiting() -> None:
+    flight, running = InFlight(), task()
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    flight.begin(running)
+    flight.when_ended(anything, fail)
+    flight.fence()
+    with pytest.raises(RuntimeError, match="a bug"):
+        flight.end(running)
+    flight.wait_until_quiet()

@@ -366,6 +366,32 @@ def test_a_reset_and_a_logout_that_come_together_are_answered_in_order(rig: Rig)
     assert kinds[-2:] == [TaskManagementAnswer, LogoutResponse]
 
 
+def test_a_logout_waits_for_a_reset_that_is_about_to_be_answered(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last command has ended, but the thread that ended it is slow to say so."""
+    one, _other = two(rig)
+    began, may_end = threading.Event(), threading.Event()
+
+    def end() -> None:
+        began.set()
+        assert may_end.wait(10)
+
+    monkeypatch.setattr(rig.target, "logical_unit_reset", lambda _lun: end)
+    hold_a_write(rig, one)
+    one.manage(Function.LOGICAL_UNIT_RESET)
+    silence(one)
+    rig.gate.open()
+    assert began.wait(10)
+    one.protocol.logout()
+    one.flush()
+    eventually(rig.service._lobby.all()[0].is_gone)
+    threading.Timer(0.1, may_end.set).start()
+    assert one.is_closed()
+    kinds = [type(reply.header) for reply in one.protocol.replies]
+    assert kinds[-2:] == [TaskManagementAnswer, LogoutResponse]
+
+
 # -- PREEMPT AND ABORT --------------------------------------------------------------------------------
 
 
