@@ -12,7 +12,7 @@ PYTEST := $(AS_ROOT) $(BIN)/python -m pytest -n 2
 NATIVE := $(wildcard src/twinlock/native/*.c src/twinlock/native/*.h src/twinlock/native/build.py)
 VM_PACKAGES := tests/vm/lab/host-packages.txt
 
-.PHONY: help demo test test-long conformance fuzz test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
+.PHONY: help bench bench-resync demo test test-long conformance fuzz test-vm test-faults lint install install-dev packages-run packages-demo packages-test clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,8 +35,15 @@ fuzz: packages-run $(VENV)/installed-fuzz  ## a million PDUs, guided by coverage
 test-vm: packages-test install-dev  ## a stock kernel judges the format
 	$(PYTEST) -m vm tests
 
-test-faults: packages-test install-dev  ## the long form of the fault tests
+test-faults: packages-test install-dev  ## 10,000 power cuts and 300 kills, after the long form of the other tests; SEED= repeats
 	$(AS_ROOT) env TWINLOCK_FAULTS=long $(BIN)/python -m pytest -n 2 tests/faults
+	$(BIN)/python -m tests.faults --cycles 10000 --kills 300 $(if $(SEED),--seed "$(SEED)")
+
+bench: bench-resync  ## what resync and checksums cost, each against its like in one run
+	$(BIN)/python -m bench.checksums
+
+bench-resync: packages-run install  ## resync against dd, alternating; FOLDERS="/dev/shm /mnt/disk", ROUNDS=5
+	$(BIN)/python -m bench.resync --rounds $(or $(ROUNDS),5) $(FOLDERS)
 
 lint: install-dev  ## ruff and mypy --strict
 	$(BIN)/ruff check .

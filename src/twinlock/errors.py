@@ -246,6 +246,48 @@ class NoMemberUsable(TwinlockError):
     exit_code = 30
 
 
+class NoSuchMember(TwinlockError):
+    """No member of the volume has that path."""
+
+    sentence = "volume '{name}' has no member {path}; twinlock member list {name} shows them"
+    exit_code = 31
+
+
+class MemberNeeded(TwinlockError):
+    """Without this member the data would be lost, or no complete copy would be left."""
+
+    sentence = "{path} is needed: {reason}"
+    exit_code = 32
+
+
+class NotPossibleNow(TwinlockError):
+    """The array, or the volume, is in a state that does not allow what was asked for."""
+
+    sentence = "that is not possible now: {reason}"
+    exit_code = 33
+
+
+class CannotGrow(TwinlockError):
+    """There is no room on the members for the size that was asked for."""
+
+    sentence = "volume '{name}' cannot grow: {reason}"
+    exit_code = 34
+
+
+class CannotImport(TwinlockError):
+    """What was named is nothing that twinlock can take over."""
+
+    sentence = "{path} cannot be taken over: {reason}; nothing was changed"
+    exit_code = 35
+
+
+class ScrubFound(TwinlockError):
+    """A scrub came to its end and found what is not put right."""
+
+    sentence = "the scrub of volume '{name}' found errors: {found}; {advice}"
+    exit_code = 36
+
+
 # -- containers and keys: 40 to 59 ----------------------------------------------------------------
 
 
@@ -305,6 +347,44 @@ class ChapSecretUnusable(TwinlockError):
     exit_code = 46
 
 
+class NoSuchKeyslot(TwinlockError):
+    """The container has no keyslot of that number, or nothing is in it."""
+
+    sentence = "there is no key {number}; twinlock key list shows them"
+    exit_code = 48
+
+
+class LastKey(TwinlockError):
+    """Without this keyslot nobody could unlock the volume any more, or nobody without the key file."""
+
+    sentence = "key {number} stays: {reason}; add another key first, or say --force"
+    exit_code = 49
+
+
+class KeyslotsFull(TwinlockError):
+    """Every keyslot of the container is taken."""
+
+    sentence = "there is no room for another key ({reason}); remove one first: twinlock key remove"
+    exit_code = 50
+
+
+class HeaderBackupUnusable(TwinlockError):
+    """A file that is no backup of this container's header, or a place where none can be kept."""
+
+    sentence = "{path} cannot be used as the header's backup: {reason}; nothing was changed"
+    exit_code = 51
+
+
+class HeaderNotWritten(TwinlockError):
+    """The medium failed while the container's header was changed: the keys before or those after it count."""
+
+    sentence = (
+        "the change of keys could not be written to its end ({reason}); it is finished or undone at the next "
+        "unlock, until then the keys before it open the volume, or those after it"
+    )
+    exit_code = 52
+
+
 # -- the data path --------------------------------------------------------------------------------
 
 
@@ -318,6 +398,10 @@ class DeviceError(Exception):
 
 class MediumError(DeviceError):
     """The data at ``offset`` cannot be read."""
+
+
+class ChecksumMismatch(MediumError):
+    """What the medium gave is not what was written there: its checksum is another."""
 
 
 class WriteFailed(DeviceError):

@@ -76,7 +76,7 @@ class Writer:
 
 
 @pytest.mark.parametrize("victim", ["worker", "both"])
-@pytest.mark.parametrize("seed", range(times(3, 50)))
+@pytest.mark.parametrize("seed", range(times(1, 50)))
 def test_flushed_writes_survive_kill_9(
     daemon: Daemon, make_volume: MakeVolume, passphrase_file: Path, victim: str, seed: int
 ) -> None:

@@ -61,7 +61,7 @@ def test_two_disks_with_different_old_contents_become_equal(
     with login(daemon) as client:
         before = client.read(1000, 8)
         until = time.monotonic() + 60
-        while not daemon.status("backup")["open"]["clean"]:
+        while not daemon.api("GET", "/v1/volumes/backup")["open"]["clean"]:
             assert time.monotonic() < until, "the first build does not end"
             time.sleep(0.2)
         assert client.read(1000, 8) == before
@@ -129,3 +129,36 @@ def test_a_disk_that_is_pulled_out_is_out_before_anything_is_acknowledged(
         client.write(8, b"y" * 4096)
         client.flush()
         assert client.read(0, 16) == b"x" * 4096 + b"y" * 4096
+
+
+@pytest.mark.long
+def test_disks_come_and_go_as_members(
+    daemon: Daemon, make_disk: MakeDisk, passphrase_file: Path, tmp_path: Path
+) -> None:
+    """A disk with blocks of 4096 bytes cannot serve a volume of 512, whatever is asked for."""
+    disks = [make_disk("a"), make_disk("b")]
+    create(daemon, passphrase_file, *disks)
+    large_blocks, held, new = (
+        make_disk("c", "--sector-size", "4096"),
+        make_disk("d", fill=b"d"),
+        make_disk("e"),
+    )
+    for command in (("add",), ("replace", str(disks[0])), ("add", "--force")):
+        verb, *rest = command
+        options = [word for word in rest if word.startswith("--")]
+        named = [word for word in rest if not word.startswith("--")]
+        refused = daemon.cli("member", verb, "backup", *named, str(large_blocks), *options, check=False)
+        assert refused.returncode == errors.MemberUnusable.exit_code
+        assert "4096" in refused.stderr
+    refused = daemon.cli("member", "add", "backup", str(held), check=False)
+    assert refused.returncode == errors.MemberHasSignature.exit_code
+    daemon.cli("member", "replace", "backup", str(disks[0]), str(new), "--wait")
+    daemon.cli("member", "add", "backup", str(held), "--force")
+    states = {each["path"]: each["state"] for each in daemon.members("backup")["found"]}
+    assert states == {str(disks[1]): "in sync", str(new): "in sync", str(held): "spare"}
+    daemon.cli("member", "fail", "backup", str(disks[1]))
+    while daemon.members("backup")["degraded"]:
+        time.sleep(0.1)
+    again = daemon.cli("member", "replace", "backup", str(held), str(disks[0]), "--wait", "--json", "--force")
+    assert '"degraded": false' in again.stdout
+    assert len(again.stderr) == 0

@@ -86,7 +86,7 @@ def cut(path: Path) -> None:
     os.truncate(path, 32 << 20)
 
 
-@pytest.mark.parametrize("spoil", [blank, cut])
+@pytest.mark.parametrize("spoil", [blank, pytest.param(cut, marks=pytest.mark.long)])
 def test_one_member_that_is_spoiled_keeps_nobody_from_the_data(
     daemon: Daemon,
     make_volume: MakeVolume,

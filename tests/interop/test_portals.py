@@ -145,6 +145,7 @@ def test_an_address_that_is_missing_at_the_start_is_reported_and_taken_later(tmp
         daemon.inside("iscsi-inq", f"iscsi://{four}/{TARGET_PREFIX}one/0")
 
 
+@pytest.mark.long
 def test_an_address_that_goes_and_returns_works_again(tmp_path: Path) -> None:
     daemon = IsolatedDaemon(tmp_path / "root", f"{FOUR}:PORT")
     (four,) = daemon.portals

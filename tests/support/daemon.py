@@ -1,5 +1,6 @@
 """A real daemon in a folder of its own, and the command line to talk to it."""
 
+import http.client
 import json
 import os
 import signal
@@ -118,10 +119,27 @@ class Daemon:
         volume: dict[str, Any] = report["volumes"][0]
         return volume
 
+    def api(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """What the API answers; a command would take half a second to ask for it."""
+        connection = http.client.HTTPConnection("twinlock", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.root / "run/api.sock"))
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"content-type": "application/json"})
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return answer
+
+    def members(self, name: str) -> dict[str, Any]:
+        """What ``twinlock member list NAME --json`` shows."""
+        return self.api("POST", f"/v1/volumes/{name}/tasks", {"task": "member-list"})
+
     def await_unlocked(self, name: str) -> dict[str, Any]:
         """The report of a volume once it is open; one without a key is opened after the API answers."""
         until = time.monotonic() + START_SECONDS
-        while (report := self.status(name))["open"] is None:
+        while (report := self.api("GET", f"/v1/volumes/{name}"))["open"] is None:
             assert time.monotonic() < until, f"{name} is {report['state']}:\n{self.log.read_text()}"
             time.sleep(0.05)
         return report

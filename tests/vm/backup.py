@@ -64,9 +64,9 @@ class Backup:
         return IscsiDisk(portal, TARGET_PREFIX + NAME, NAME, secret, header_digest=True)
 
     def wait_until_clean(self) -> None:
-        """Return once the members hold the same and say so, and no resync is reported any more."""
+        """Return once the members hold the same and say so, and no job is reported any more."""
         until = time.monotonic() + RESYNC_SECONDS
         while not (opened := self.daemon.status(NAME)["open"])["clean"]:
             assert time.monotonic() < until, "the resync does not end"
             time.sleep(0.1)
-        assert opened["resync"] is None
+        assert opened["jobs"] == []

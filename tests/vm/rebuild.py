@@ -7,7 +7,7 @@ from pathlib import Path
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror.create import create_array
 from twinlock.block.mirror.member import MemberState, read_member
-from twinlock.block.mirror.mirror import Mirror
+from twinlock.block.mirror.mirror import IDLE, Mirror
 from twinlock.block.mirror.superblock import Feature
 from twinlock.block.observer import SilentObserver
 from twinlock.units import MIB
@@ -74,4 +74,4 @@ class Rebuild:
         return Mirror.assemble(opened, expected_uuid=UUID, clock=lambda: self._now, observer=SilentObserver())
 
     def _step(self) -> None:
-        assert self.mirror.step(), "the rebuild ended before it was cut off"
+        assert self.mirror.step() < IDLE, "the rebuild ended before it was cut off"

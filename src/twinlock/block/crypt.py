@@ -36,15 +36,25 @@ class CryptDevice(BlockDevice):
     def __init__(
         self, lower: BlockDevice, cipher: Cipher, payload_offset: int, sector_size: int, size: int
     ) -> None:
-        if payload_offset + size > lower.size:
-            raise ValueError(f"a payload of {size} bytes at {payload_offset} ends beyond {lower.size}")
-        if sector_size % lower.block_size or payload_offset % lower.block_size or size % sector_size:
+        if sector_size % lower.block_size or payload_offset % lower.block_size:
             raise ValueError(f"sectors of {sector_size} bytes do not fit blocks of {lower.block_size}")
         self._lower = lower
-        self._payload = Section(lower, payload_offset, size)
+        self._payload_offset = payload_offset
         self._cipher = cipher
         self._closed = False
         self.block_size = sector_size
+        self.size = 0
+        self.resize(size)
+
+    def resize(self, size: int) -> None:
+        """The payload has ``size`` bytes from now on; it only becomes larger."""
+        if self._payload_offset + size > self._lower.size:
+            raise ValueError(
+                f"a payload of {size} bytes at {self._payload_offset} ends beyond {self._lower.size}"
+            )
+        if size % self.block_size or size < self.size:
+            raise ValueError(f"a payload of {self.size} bytes cannot become one of {size}")
+        self._payload = Section(self._lower, self._payload_offset, size)
         self.size = size
 
     def read(self, offset: int, length: int) -> Buffer:

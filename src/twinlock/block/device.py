@@ -80,6 +80,16 @@ class BlockDevice(ABC):
     def close(self) -> None:
         """Release the device (and what lies below it).  Idempotent."""
 
+    def release(self) -> None:  # noqa: B027 (nothing to do is what most have to do)
+        """Let others have the device, while some may still be about to use it here: they get DeviceGone.
+
+        Where nothing keeps others out there is nothing to do.  Idempotent.
+        """
+
+    def measure(self) -> int:
+        """Look how large the device is now, and let ``size`` be that if it has grown; returns ``size``."""
+        return self.size
+
     def check_range(self, offset: int, length: int) -> None:
         """Raise ValueError unless the range is aligned and inside the device."""
         if offset < 0 or length < 0 or offset + length > self.size:

@@ -8,6 +8,7 @@ import errno
 import mmap
 import os
 
+from twinlock.block import kernel
 from twinlock.units import round_down, round_up
 
 ALIGNMENT = 4096
@@ -19,14 +20,14 @@ class DirectReader:
 
     def __init__(self, fd: int, *, limit: int | None = None) -> None:
         self._fd = fd
-        self._limit = limit
+        self.limit = limit
         self._direct = _open_direct(fd)
 
     def read(self, offset: int, length: int) -> bytes:
         """``length`` bytes from ``offset``, fewer where the file ends.  Raises OSError."""
         start, end = round_down(offset, ALIGNMENT), round_up(offset + length, ALIGNMENT)
-        if self._limit is not None:
-            end = min(end, self._limit)
+        if self.limit is not None:
+            end = min(end, self.limit)
         if end == start:
             return b""
         if self._direct >= 0:
@@ -64,6 +65,11 @@ class DirectReader:
         while len(data) < length and (more := os.pread(self._fd, length - len(data), offset + len(data))):
             data += more
         return data
+
+    def release(self) -> None:
+        """Let what was opened here lead nowhere; see :meth:`FileDevice.release`."""
+        if self._direct >= 0:
+            kernel.lead_nowhere([self._direct])
 
     def close(self) -> None:
         """Close what was opened here.  Idempotent."""

@@ -218,6 +218,26 @@ class FileDevice(BlockDevice):
             if number >= 0:
                 os.close(number)
 
+    def release(self) -> None:
+        """Let go of the member under the feet of whoever still uses it.
+
+        A number that is closed may become another file's at once, and a late write would go there.  So
+        each is made to lead nowhere, in one step, and stays taken until :meth:`close`.
+        """
+        with self._flush_lock:
+            self._gone = self._gone or "it was let go of"
+            if self._fd >= 0:
+                kernel.lead_nowhere(number for number in (self._durable_fd, self._fd) if number >= 0)
+                self._direct.release()
+
+    def measure(self) -> int:
+        """See :meth:`BlockDevice.measure`; what became shorter is gone, and stays as it was."""
+        size = kernel.device_size(self._fd) if self.is_block else os.fstat(self._fd).st_size
+        self.size = max(self.size, size - size % self.block_size)
+        if self.is_block:
+            self._direct.limit = self.size
+        return self.size
+
     def unlink(self) -> None:
         """Close, and delete the file if :meth:`open` created it."""
         self.close()

@@ -6,6 +6,7 @@ notes and returns.  ``index`` is the member's role, its number in the array.
 
 from typing import Protocol
 
+from twinlock.block.mirror.scrub_status import ScrubStatus
 from twinlock.errors import DeviceError
 
 
@@ -18,6 +19,18 @@ class Observer(Protocol):
     def read_repaired(self, index: int, offset: int, length: int) -> None:
         """A part that the member could not read was answered from another one and rewritten (bytes)."""
 
+    def checksum_wrong(self, index: int, offset: int, length: int) -> None:
+        """What the member gave is not what was written there; that it was put right is another call."""
+
+    def copies_differ(self, offset: int, length: int) -> None:
+        """Members hold different contents (bytes of the array), and no checksum says whose are right."""
+
+    def block_lost(self, offset: int, length: int) -> None:
+        """A scrub found a part of the array that no member can give (bytes)."""
+
+    def record_rewritten(self, index: int, what: str) -> None:
+        """A scrub found the member's own superblock, bitmap or checksums to be others on its medium."""
+
     def space_exhausted(self, index: int, error: DeviceError) -> None:
         """The file system under the member is full; nothing has failed."""
 
@@ -26,6 +39,9 @@ class Observer(Protocol):
 
     def resync_stalled(self, error: DeviceError) -> None:
         """Some chunks cannot be copied for now; they are tried again later."""
+
+    def scrub_over(self, status: ScrubStatus) -> None:
+        """A scrub is finished, was cancelled, or cannot go on."""
 
 
 class SilentObserver:
@@ -37,6 +53,18 @@ class SilentObserver:
     def read_repaired(self, index: int, offset: int, length: int) -> None:
         """Nothing."""
 
+    def checksum_wrong(self, index: int, offset: int, length: int) -> None:
+        """Nothing."""
+
+    def copies_differ(self, offset: int, length: int) -> None:
+        """Nothing."""
+
+    def block_lost(self, offset: int, length: int) -> None:
+        """Nothing."""
+
+    def record_rewritten(self, index: int, what: str) -> None:
+        """Nothing."""
+
     def space_exhausted(self, index: int, error: DeviceError) -> None:
         """Nothing."""
 
@@ -44,4 +72,7 @@ class SilentObserver:
         """Nothing."""
 
     def resync_stalled(self, error: DeviceError) -> None:
+        """Nothing."""
+
+    def scrub_over(self, status: ScrubStatus) -> None:
         """Nothing."""

@@ -9,7 +9,22 @@ import typer
 from rich.console import Console
 
 import twinlock
-from twinlock.cli.commands import connect, create, discovery, lock, serve, settings, status, unlock
+from twinlock.cli.commands import (
+    connect,
+    create,
+    discovery,
+    grow,
+    header,
+    import_,
+    key,
+    lock,
+    member,
+    scrub,
+    serve,
+    settings,
+    status,
+    unlock,
+)
 from twinlock.errors import InternalError, TwinlockError
 from twinlock.native.process import harden
 
@@ -20,8 +35,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_RENAMED = {settings: "set"}  # a module cannot have the name of Python's own type
-for _module in (create, serve, unlock, connect, status, lock, settings, discovery):
+for _group in (member, key, header):
+    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
+_RENAMED = {settings: "set", import_: "import"}  # a module cannot have a name that Python has already
+for _module in (create, import_, serve, unlock, connect, status, lock, settings, grow, scrub, discovery):
     app.command(_RENAMED.get(_module, _module.__name__.rpartition(".")[2]))(_module.run)
 
 

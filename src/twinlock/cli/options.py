@@ -1,11 +1,13 @@
 """Options that several commands have, and what their values mean."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from twinlock.daemon.models import ChapMode
-from twinlock.errors import BadOption
+from twinlock.errors import BadOption, MemberUnusable
+from twinlock.units import parse_size
 
 CHAP_CHOICES = tuple(mode.value for mode in ChapMode)
 
@@ -46,6 +48,29 @@ NetworkOption = Annotated[
         "--network", metavar="CIDR", help="Let in only this network, such as 192.168.1.0/24; may be repeated."
     ),
 ]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+MemberSizeOption = Annotated[
+    str | None, typer.Option("--size", help="Size of a member that is a file, such as 2T.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite what the new member holds.")]
+
+
+def member_path(path: str) -> str:
+    """A member's path as the configuration has it, absolute; raises MemberUnusable."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise MemberUnusable(path=ascii(path), reason="its name is not UTF-8") from None
+    return os.path.abspath(path)
+
+
+def size_of(text: str | None) -> int | None:
+    """What ``--size`` says, in bytes; raises BadOption."""
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        raise BadOption(option="--size", reason=f"{error}; write it like 500G or 2T") from error
 
 
 def chap_mode(text: str | None) -> ChapMode | None:

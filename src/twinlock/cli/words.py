@@ -33,6 +33,7 @@ def settings(of: VolumeSettings) -> list[tuple[str, str]]:
         ("use", "shared by several initiators" if of.shared else "one initiator at a time"),
         ("writing", "refused: read-only" if of.read_only else "allowed"),
         ("discard", "offered" if of.discard else "not offered"),
+        ("resync", f"at least {of.resync_minimum} a second, at most {of.resync_maximum}"),
         ("CHAP", _CHAP[of.chap]),
         ("initiators", ", ".join(of.initiators) or "any"),
         ("networks", ", ".join(of.networks) or "any"),

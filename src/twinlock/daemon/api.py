@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
@@ -16,6 +16,9 @@ from twinlock.daemon.models import (
     DiscoveryReply,
     DiscoveryRequest,
     ErrorReply,
+    ImportLook,
+    ImportReply,
+    ImportRequest,
     Report,
     SettingsReply,
     SettingsRequest,
@@ -24,6 +27,7 @@ from twinlock.daemon.models import (
 )
 from twinlock.daemon.supervisor import Supervisor
 from twinlock.errors import InternalError, TwinlockError
+from twinlock.server.tasks import Task
 
 HTTP_ERROR = 400
 """Every error a person can put right; ``exit_code`` and ``name`` tell them apart."""
@@ -60,6 +64,14 @@ def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
     async def create(request: CreateRequest, connection: Request) -> CreateReply:
         return await _while_connected(connection, supervisor.create(request))
 
+    @api.post("/v1/imports/look")
+    async def look(request: ImportRequest, connection: Request) -> ImportLook:
+        return await _while_connected(connection, supervisor.look(request))
+
+    @api.post("/v1/imports")
+    async def import_(request: ImportRequest, connection: Request) -> ImportReply:
+        return await _while_connected(connection, supervisor.import_(request))
+
     @api.get("/v1/volumes/{name}")
     async def volume(name: str) -> VolumeReport:
         return await supervisor.find(name).report()
@@ -71,6 +83,12 @@ def _add_routes(api: FastAPI, supervisor: Supervisor) -> None:
     @api.post("/v1/volumes/{name}/settings")
     async def change(name: str, request: SettingsRequest) -> SettingsReply:
         return await supervisor.change(name, request)
+
+    @api.post("/v1/volumes/{name}/tasks")
+    async def maintain(
+        name: str, task: Annotated[Task, Body(discriminator="task")], connection: Request
+    ) -> dict[str, Any]:
+        return await _while_connected(connection, supervisor.maintain(name, task))
 
     @api.post("/v1/discovery")
     async def change_discovery(request: DiscoveryRequest) -> DiscoveryReply:

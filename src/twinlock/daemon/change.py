@@ -3,17 +3,19 @@
 Everything is checked first; what cannot be is refused with nothing changed.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twinlock.daemon.config import ConfigurationFile
-from twinlock.daemon.creation import check_lists
+from twinlock.daemon.creation import check_lists, check_rates
 from twinlock.daemon.credentials import DISCOVERY, Credentials
 from twinlock.daemon.models import ChapMode, DiscoveryRequest, SettingsRequest
 from twinlock.daemon.volume import ManagedVolume
 from twinlock.errors import BadOption
 from twinlock.server.messages import Chap
+from twinlock.server.tasks import MemberReplace
 
-_FLAGS = ("shared", "read_only", "discard")
+_PLAIN = ("shared", "read_only", "discard", "resync_minimum", "resync_maximum")
 _LISTS = ("initiators", "networks")
 
 
@@ -30,6 +32,7 @@ class Changes:
         Raises BadOption, InitiatorNameInvalid, NetworkInvalid, ConfigurationInvalid, FolderUnusable.
         """
         check_lists(request.initiators or (), request.networks or ())
+        check_rates(request.resync_minimum, request.resync_maximum)
         name = volume.configured.name
         self._file.find(name)
         mode = self._chap_mode(name, volume.next_settings().chap, request)
@@ -38,6 +41,36 @@ class Changes:
         frozen = {key: tuple(value) if key in _LISTS else value for key, value in settings.items()}
         volume.configured = volume.configured.model_copy(update=frozen)
         return self._change_secrets(name, mode, request)
+
+    def take_members(self, volume: ManagedVolume, result: Mapping[str, Any]) -> None:
+        """Let the file, and the volume, have the members that came of a task, if any did.
+
+        Raises ConfigurationInvalid, FolderUnusable: on the disks it is done.
+        """
+        if result.get("members") is None:
+            return
+        members, leaving = tuple(result["members"]), tuple(result.get("leaving") or ())
+        volume.note_members({"members": members, "leaving": leaving, "copies": result.get("copies")})
+        self._write_members(volume.configured.name, members, leaving, result.get("copies"))
+
+    def announce(self, volume: ManagedVolume, task: MemberReplace, copies: int) -> None:
+        """Let the file say what is about to be replaced: a start after a crash goes on with it, or ends it.
+
+        An array that was given a place for the new member does not tell why it has one more.
+        """
+        members = tuple(dict.fromkeys((*volume.configured.members, task.new)))
+        self._write_members(volume.configured.name, members, (task.path,), copies)
+
+    def withdraw(self, volume: ManagedVolume) -> None:
+        """What was announced is refused: the file says again what holds."""
+        table = volume.configured
+        self._write_members(table.name, table.members, table.leaving, table.copies)
+
+    def _write_members(
+        self, name: str, members: Sequence[str], leaving: Sequence[str], copies: int | None
+    ) -> None:
+        kept = {"members": [*members], "leaving": [*leaving] or None, "copies": copies}
+        self._file.change(name, kept)
 
     def apply_to_discovery(self, before: ChapMode, request: DiscoveryRequest) -> tuple[ChapMode, Chap | None]:
         """As :meth:`apply`, for discovery."""
@@ -75,7 +108,7 @@ class Changes:
 
 def _wanted(request: SettingsRequest, mode: ChapMode) -> dict[str, Any]:
     """The settings asked for, as the file names them."""
-    wanted = request.model_dump(include={*_FLAGS, *_LISTS}, exclude_none=True)
+    wanted = request.model_dump(include={*_PLAIN, *_LISTS}, exclude_none=True)
     for key in _LISTS:
         if key in wanted:
             wanted[key] = list(dict.fromkeys(wanted[key]))

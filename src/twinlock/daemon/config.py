@@ -77,7 +77,7 @@ class ConfigurationFile:
         return names.index(name)
 
     def change(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Set what ``settings`` says of a volume; comments stay.
+        """Set what ``settings`` says of a volume, None: as without a word; comments stay.
 
         Raises ConfigurationInvalid, FolderUnusable.
         """

@@ -14,7 +14,10 @@ from twinlock.daemon.config_lines import locate
 
 
 def with_settings(text: str, path: tuple[str | int, ...], settings: Mapping[str, Any]) -> str:
-    """The text with ``settings`` in the table at ``path`` (``("volume", 1)``), everything else as it was."""
+    """The text with ``settings`` in the table at ``path`` (``("volume", 1)``), everything else as it was.
+
+    What is None is taken out.
+    """
     document = tomlkit.parse(text)
     if path == ("server",) and "server" not in document:
         return _with_server(text, settings)
@@ -23,8 +26,11 @@ def with_settings(text: str, path: tuple[str | int, ...], settings: Mapping[str,
         table = table[part]
     known = {key: value for key, value in settings.items() if key in table}
     for key, value in known.items():
-        table[key] = value
-    new = {key: value for key, value in settings.items() if key not in known}
+        if value is None:
+            table.remove(key)
+        else:
+            table[key] = value
+    new = {key: value for key, value in settings.items() if key not in known and value is not None}
     if not isinstance(table, Table):  # an inline table: { name = "backup", ... }
         table.update(new)
         new = {}

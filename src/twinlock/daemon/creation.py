@@ -5,12 +5,13 @@ from collections.abc import Collection
 from twinlock.daemon.folders import Folders
 from twinlock.daemon.models import ChapMode, CreateRequest
 from twinlock.daemon.names import check_initiator, check_name, check_network, check_target
-from twinlock.daemon.settings import VolumeTable
+from twinlock.daemon.settings import VolumeTable, parse_rate
 from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import BadOption, MemberNamedTwice, PassphraseUnusable, TargetNameInvalid, VolumeExists
 from twinlock.server.messages import Create, Created, VolumeSpec
 
-MAX_MEMBERS = 2
+MAX_MEMBERS = 3
+"""Copies that a volume is made with; more come by ``twinlock member add``."""
 
 
 def plan(request: CreateRequest, taken: Collection[VolumeTable]) -> VolumeTable:
@@ -32,6 +33,7 @@ def plan(request: CreateRequest, taken: Collection[VolumeTable]) -> VolumeTable:
         shared=request.shared,
         read_only=request.read_only,
         discard=request.discard,
+        checksums=request.checksums,
         initiators=tuple(request.initiators),
         networks=tuple(request.networks),
     )
@@ -48,9 +50,20 @@ def check_lists(initiators: Collection[str], networks: Collection[str]) -> None:
         check_network(network)
 
 
+def check_rates(minimum: str | None, maximum: str | None) -> None:
+    """Raise BadOption for what is no rate; None: it was not asked for."""
+    for option, text in (("--resync-minimum", minimum), ("--resync-maximum", maximum)):
+        try:
+            rate = None if text is None else parse_rate(text)
+        except ValueError as error:
+            raise BadOption(option=option, reason=f"{error}; write it like 50M") from error
+        if text is not None and rate is None and option == "--resync-minimum":
+            raise BadOption(option=option, reason="it is a size, such as 10M")
+
+
 def _check_members(members: list[str]) -> None:
     if not 1 <= len(members) <= MAX_MEMBERS:
-        raise BadOption(option="MEMBER", reason=f"name one or two members, not {len(members)}")
+        raise BadOption(option="MEMBER", reason=f"name one to three members, not {len(members)}")
     twice = next((path for path in members if members.count(path) > 1), None)
     if twice is not None:
         raise MemberNamedTwice(path=twice, other=twice)
@@ -74,7 +87,7 @@ async def create_on_disk(folders: Folders, table: VolumeTable, request: CreateRe
     try:
         return await worker.ask(
             Create(
-                spec=_bare_spec(table, request.block_size),
+                spec=_first_spec(table, request.block_size, folders),
                 size=request.size,
                 force=request.force,
                 passphrase=request.passphrase,
@@ -89,11 +102,14 @@ async def create_on_disk(folders: Folders, table: VolumeTable, request: CreateRe
         path.unlink(missing_ok=True)
 
 
-def _bare_spec(table: VolumeTable, block_size: int | None) -> VolumeSpec:
+def _first_spec(table: VolumeTable, block_size: int | None, folders: Folders) -> VolumeSpec:
     return VolumeSpec(
         name=table.name,
         members=table.members,
         encrypted=table.encrypted,
         block_size=block_size,
         target=table.target_name,
+        checksums=table.checksums,
+        tables=str(folders.tables),
+        headers=str(folders.headers),
     )

@@ -35,7 +35,8 @@ class Folders:
 
     def make(self) -> None:
         """Create what is missing; state and runtime are for their owner only.  Raises FolderUnusable."""
-        private = (self.state, self.runtime, self.secrets, self.reservations, self.logs, self.workers)
+        kept = (self.secrets, self.reservations, self.tables, self.headers, self.logs)
+        private = (self.state, self.runtime, *kept, self.workers)
         for folder, mode in ((self.config, 0o755), *((folder, 0o700) for folder in private)):
             try:
                 folder.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -58,6 +59,16 @@ class Folders:
     def reservations(self) -> Path:
         """What initiators have reserved, a file per volume and array."""
         return self.state / "reservations"
+
+    @property
+    def tables(self) -> Path:
+        """Checksums of members that have no room for them, a file per member."""
+        return self.state / "tables"
+
+    @property
+    def headers(self) -> Path:
+        """Backups of containers' headers."""
+        return self.state / "headers"
 
     @property
     def logs(self) -> Path:

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from twinlock.server.messages import Chap, FailedLogins, Passphrase, VolumeStatus
+from twinlock.server.message import Passphrase
+from twinlock.server.messages import Chap, FailedLogins, VolumeStatus
+from twinlock.server.takeover.facts import Found
 
 
 class _Model(BaseModel):
@@ -39,6 +41,8 @@ class VolumeSettings(_Model):
     shared: bool
     read_only: bool
     discard: bool
+    resync_minimum: str = "10M"
+    resync_maximum: str = "unlimited"
     initiators: list[str]
     networks: list[str]
 
@@ -95,6 +99,7 @@ class CreateRequest(_Model):
     shared: bool = False
     read_only: bool = False
     discard: bool = True
+    checksums: bool = True
     initiators: list[str] = []
     networks: list[str] = []
     force: bool = False
@@ -114,6 +119,39 @@ class CreateReply(_Model):
     unlocked: bool
     reason: str | None
     """Why it does not open, if it does not."""
+    remarks: tuple[str, ...] = ()
+
+
+class ImportRequest(_Model):
+    """What others made, to be looked at or taken over; ``expected`` is what was shown to who agreed."""
+
+    members: list[str]
+    name: str | None = None
+    expected: Found | None = None
+    passphrase: Passphrase | None = None
+    """To be tried before anything is written."""
+    chap: ChapMode = ChapMode.AUTO
+    read_only: bool = False
+
+
+class ImportLook(_Model):
+    """What would be taken over, under which names; nothing was written."""
+
+    name: str
+    target: str
+    found: Found
+
+
+class ImportReply(_Model):
+    """The volume taken over; the CHAP secrets are shown this once."""
+
+    name: str
+    target: str
+    found: Found
+    chap: Chap | None
+    unlocked: bool
+    reason: str | None
+    """Why it does not open, if it does not."""
 
 
 class SettingsRequest(_Model):
@@ -124,6 +162,8 @@ class SettingsRequest(_Model):
     shared: bool | None = None
     read_only: bool | None = None
     discard: bool | None = None
+    resync_minimum: str | None = None
+    resync_maximum: str | None = None
     initiators: list[str] | None = None
     networks: list[str] | None = None
 

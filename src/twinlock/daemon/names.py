@@ -6,6 +6,8 @@ import re
 from twinlock.errors import InitiatorNameInvalid, NameInvalid, NetworkInvalid, TargetNameInvalid
 from twinlock.server.access import parse_network
 
+MAX_NAME = 32
+"""Characters of a volume's name."""
 NAME_LENGTH = 223
 """Bytes of an iSCSI name (RFC 7143 section 4.2.7.1)."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")

@@ -17,15 +17,21 @@ from twinlock.daemon.names import (
 )
 from twinlock.errors import TwinlockError
 from twinlock.server.portal import Portal
+from twinlock.server.tasks import MOST_MEMBERS
+from twinlock.units import parse_size
 
 DEFAULT_PORTAL = "[::]:3260"
 TARGET_PREFIX = "iqn.2026-11.io.twinlock:"
+
+MAX_MEMBERS = MOST_MEMBERS
+"""Members of one volume, spares and copies more than two included."""
+UNLIMITED = "unlimited"
 
 WORDS = {
     "missing": "it is missing",
     "tuple_type": 'it is a list, in brackets: ["...", "..."]',
     "too_short": "it needs at least one",
-    "too_long": "two are the most",
+    "too_long": f"{MAX_MEMBERS} are the most",
     "bool_type": "it is true or false",
     "string_type": "it is text, in quotes",
     "literal_error": "it is 512 or 4096",
@@ -63,10 +69,25 @@ def parse_portals(texts: Sequence[str]) -> list[Portal]:
     return portals
 
 
+def parse_rate(text: str) -> int | None:
+    """Bytes a second of ``50M``; None for "unlimited".  Raises ValueError."""
+    return None if text == UNLIMITED else parse_size(text)
+
+
+def _least(text: str) -> str:
+    if parse_rate(text) is None:
+        raise ValueError("it is a size, such as 10M")
+    return text
+
+
 _Path = Annotated[str, _valid(check_path)]
 _Portal = Annotated[str, _valid(Portal.parse_own)]
 _Initiator = Annotated[str, _valid(check_initiator)]
 _Network = Annotated[str, _valid(check_network)]
+
+
+_Rate = Annotated[str, AfterValidator(lambda text: (parse_rate(text), text)[1])]
+_LeastRate = Annotated[str, AfterValidator(_least)]
 
 
 class _Table(BaseModel):
@@ -87,8 +108,10 @@ class VolumeTable(_Table):
     """One ``[[volume]]``."""
 
     name: Annotated[str, _valid(check_name)]
-    members: Annotated[tuple[_Path, ...], Field(min_length=1, max_length=2), _valid(check_members)]
+    members: Annotated[tuple[_Path, ...], Field(min_length=1, max_length=MAX_MEMBERS), _valid(check_members)]
     array: UUID | None = None
+    layout: Literal["array", "bare"] = "array"
+    """"bare": one member without an array, served in place."""
     target: Annotated[str, _valid(check_target)] | None = None
     chap: StrictBool = True
     encrypted: StrictBool = True
@@ -96,6 +119,16 @@ class VolumeTable(_Table):
     shared: StrictBool = False
     read_only: StrictBool = False
     discard: StrictBool = True
+    checksums: StrictBool = True
+    """Each member has a checksum for every 4 KiB, where it has room for them."""
+    resync_minimum: _LeastRate = "10M"
+    """Bytes a second that copying in the background gets while the initiator works."""
+    resync_maximum: _Rate = UNLIMITED
+    """Bytes a second that it takes at most."""
+    leaving: tuple[_Path, ...] = ()
+    """Of the members, the one that is being replaced; twinlock notes and forgets it."""
+    copies: Annotated[int, Field(strict=True, ge=1, le=MAX_MEMBERS)] | None = None
+    """With ``leaving``: how many copies the volume keeps beside the one that is being filled."""
     initiators: tuple[_Initiator, ...] = ()
     networks: tuple[_Network, ...] = ()
 
@@ -103,6 +136,12 @@ class VolumeTable(_Table):
     def _container_tells(self) -> Self:
         if self.encrypted and self.block_size is not None:
             raise ValueError("block_size is only for volumes without encryption; else the container tells it")
+        return self
+
+    @model_validator(mode="after")
+    def _bare_is_one(self) -> Self:
+        if self.layout == "bare" and len(self.members) > 1:
+            raise ValueError('layout "bare" is for one member; a mirror has layout "array"')
         return self
 
     @property

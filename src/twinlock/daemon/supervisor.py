@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import SecretBytes
 
@@ -15,6 +16,10 @@ from twinlock.daemon.creation import create_on_disk, plan
 from twinlock.daemon.credentials import DISCOVERY, MUTUAL_USER, Credentials
 from twinlock.daemon.folders import Folders
 from twinlock.daemon.gate import Gate
+from twinlock.daemon.importing import FALLBACK as IMPORTED
+from twinlock.daemon.importing import check_members as check_import
+from twinlock.daemon.importing import look_or_import
+from twinlock.daemon.importing import plan as plan_import
 from twinlock.daemon.models import (
     ChapMode,
     ConnectReply,
@@ -22,18 +27,24 @@ from twinlock.daemon.models import (
     CreateRequest,
     DiscoveryReply,
     DiscoveryRequest,
+    ImportLook,
+    ImportReply,
+    ImportRequest,
     Login,
     PortalReport,
     Report,
     SettingsReply,
     SettingsRequest,
 )
+from twinlock.daemon.replacements import follow_replacements
 from twinlock.daemon.settings import VolumeTable
 from twinlock.daemon.volume import ManagedVolume, chap_mode
 from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import AlreadyServing, NoSuchVolume, NotServing, TwinlockError
 from twinlock.server.messages import FailedLogins
 from twinlock.server.portal import Portal
+from twinlock.server.takeover.facts import Found
+from twinlock.server.tasks import CHANGES_MEMBERS, MemberList, MemberReplace, MembersResult, Task
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +64,7 @@ class Supervisor:
         self._serving = False
         self._stopping = False
         self._changing = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
         self._patience = 10.0
 
     # -- life -------------------------------------------------------------------------------------
@@ -89,15 +101,21 @@ class Supervisor:
             volume.start_without_key()
         self._gate.listener.start()
         self._serving = True
+        self._following = asyncio.create_task(follow_replacements(self._volumes, self.maintain))
 
     async def stop(self) -> None:
         """Stop accepting, then close every volume in order, those being made included."""
         self._serving = False
         self._stopping = True
+        self._stop_following()
         self._gate.listener.close()
         await self._close_all()
         async with self._changing:  # one that is being made is closed as well
             await self._close_all()
+
+    def _stop_following(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
 
     async def _close_all(self) -> None:
         await asyncio.gather(*(self._close(volume) for volume in self._volumes.values()))
@@ -111,6 +129,7 @@ class Supervisor:
     def leave(self) -> None:
         """Stop accepting and let the workers serve on, for the next supervisor to adopt."""
         self._serving = False
+        self._stop_following()
         self._gate.listener.close()
         for volume in self._volumes.values():
             volume.leave()
@@ -208,6 +227,56 @@ class Supervisor:
             chap=chap,
             unlocked=volume.worker is not None,
             reason=reason,
+            remarks=created.remarks,
+        )
+
+    async def look(self, request: ImportRequest) -> ImportLook:
+        """What an import would take over; nothing is changed."""
+        async with self._changing:
+            self._refuse_if_stopping()
+            found, table = await self._look(request)
+            return ImportLook(name=table.name, target=table.target_name, found=found)
+
+    async def import_(self, request: ImportRequest) -> ImportReply:
+        """Take over what others made; keep configuration and credentials, unlock it if this daemon serves."""
+        async with self._changing:
+            self._refuse_if_stopping()
+            found, table = self._agreed(request) or await self._look(request)
+            self._file.extended(table)  # whether it can be added is known before a disk is touched
+            agreed = request.model_copy(update={"expected": found})
+            await look_or_import(self.folders, agreed, name=table.name, carry_out=True)
+            return await self._keep_imported(request, found, table)
+
+    async def _look(self, request: ImportRequest) -> tuple[Found, VolumeTable]:
+        check_import(request.members)
+        found = await look_or_import(self.folders, request, name=request.name or IMPORTED, carry_out=False)
+        return found, plan_import(request, found, self._taken())
+
+    def _agreed(self, request: ImportRequest) -> tuple[Found, VolumeTable] | None:
+        """What was shown before; the worker refuses to go on if it finds anything else."""
+        found = request.expected
+        return None if found is None else (found, plan_import(request, found, self._taken()))
+
+    def _taken(self) -> tuple[VolumeTable, ...]:
+        """What is configured, in the file as it is now and in this process."""
+        return (*self._file.load().volume, *(volume.configured for volume in self._volumes.values()))
+
+    async def _keep_imported(self, request: ImportRequest, found: Found, table: VolumeTable) -> ImportReply:
+        self.folders.forget_reservations(table.name)
+        self._credentials.discard(table.name)
+        mutual = request.chap is ChapMode.MUTUAL
+        chap = self._credentials.make(table.name, mutual=mutual) if table.chap else None
+        self._file.add(table)
+        volume = self._manage(table)
+        opens = self._serving and (request.passphrase is not None or not table.encrypted)
+        reason = await self._try_unlock(volume, request.passphrase) if opens else None
+        return ImportReply(
+            name=table.name,
+            target=table.target_name,
+            found=found,
+            chap=chap,
+            unlocked=volume.worker is not None,
+            reason=reason,
         )
 
     async def _try_unlock(self, volume: ManagedVolume, passphrase: SecretBytes | None) -> str | None:
@@ -237,6 +306,43 @@ class Supervisor:
             self._discovery_chap = mode is not ChapMode.NONE
             self._apply_discovery()
             return DiscoveryReply(chap=mode, credentials=chap)
+
+    async def maintain(self, name: str, task: Task) -> dict[str, Any]:
+        """Have a task done on a volume; if that changes who its members are, the configuration follows."""
+        volume = self.find(name)
+        self._refuse_if_stopping()
+        self._file.find(name)  # whether it can follow is known before a disk is touched
+        if not self._serving:
+            await volume.adopt()  # a worker that outlived its supervisor
+        work = asyncio.ensure_future(self._maintain(volume, task))
+        # What changes the members is done, and written down, also if nobody waits for it any more.
+        return await (asyncio.shield(work) if isinstance(task, CHANGES_MEMBERS) else work)
+
+    async def _maintain(self, volume: ManagedVolume, task: Task) -> dict[str, Any]:
+        try:
+            announced = isinstance(task, MemberReplace) and await self._announce(volume, task)
+            try:
+                result = await volume.maintain(task)
+            except TwinlockError:
+                if announced:
+                    async with self._changing:
+                        self._changes.withdraw(volume)
+                raise
+            async with self._changing:
+                self._changes.take_members(volume, result)
+            return result
+        finally:
+            if not self._serving:
+                volume.leave()
+
+    async def _announce(self, volume: ManagedVolume, task: MemberReplace) -> bool:
+        """False if a member is being replaced already: that is what the file has to say then."""
+        if volume.configured.leaving:
+            return False
+        found = MembersResult.model_validate(await volume.maintain(MemberList()))
+        async with self._changing:
+            self._changes.announce(volume, task, found.places)
+        return True
 
     def _discovery_mode(self) -> ChapMode:
         return chap_mode(self._discovery_chap, mutual=self._credentials.mutual_user(DISCOVERY) is not None)

@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretBytes
 
 from twinlock.daemon.credentials import Credentials
 from twinlock.daemon.folders import Folders
 from twinlock.daemon.models import ChapMode, VolumeReport, VolumeSettings, VolumeState
-from twinlock.daemon.settings import VolumeTable
+from twinlock.daemon.settings import VolumeTable, parse_rate
 from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import PassphraseUnusable, TwinlockError, WorkerFailed
-from twinlock.server.messages import Open, VolumeSpec, VolumeStatus
+from twinlock.server.messages import Maintain, Open, VolumeSpec, VolumeStatus
+from twinlock.server.tasks import Task
 
 BACK_OFF = (1, 2, 5, 10, 30, 60)
 """Seconds between attempts to start a volume that needs no key; the last one repeats."""
@@ -37,10 +41,13 @@ class ManagedVolume:
         self._folders = folders
         self._credentials = credentials
         self._turn = asyncio.Lock()
+        self._tasks = asyncio.Lock()
         self._unlocking = False
         self._closing = False
         self._wanted = False
         self._reason: str | None = None
+        self._known: VolumeStatus | None = None
+        self._silent_since: float | None = None
         self._restarting: asyncio.Task[None] | None = None
 
     @property
@@ -101,6 +108,37 @@ class ManagedVolume:
                 self.worker = None
                 self._socket.unlink(missing_ok=True)
 
+    async def maintain(self, task: Task) -> dict[str, object]:
+        """Have a task done by the worker, or, while it is locked, by one that is started for that alone.
+
+        One at a time, and none between a locked volume and its unlocking.
+        """
+        async with self._tasks:
+            if self.worker is None:
+                async with self._turn:
+                    if self.worker is None:
+                        return await self._maintain_locked(task)
+            return await self.worker.ask_whatever(self._maintain(task))
+
+    async def _maintain_locked(self, task: Task) -> dict[str, object]:
+        """The worker ends with this; if nobody waits for it any more, it writes nothing."""
+        path = self._folders.workers / f"{self.table.name}.task"
+        worker = await WorkerClient.start(self.table.name, path, self._log_file, lambda _worker: None)
+        try:
+            return await worker.ask_whatever(self._maintain(task))
+        finally:
+            worker.leave()
+            path.unlink(missing_ok=True)
+            await worker.wait_for_end()
+
+    def _maintain(self, task: Task) -> Maintain:
+        return Maintain(spec=self._spec(), task=task, derivation_lock=str(self._folders.derivation_lock))
+
+    def note_members(self, change: Mapping[str, Any]) -> None:
+        """These are ``members``, ``leaving`` and ``copies`` from now on, locked or not."""
+        self.configured = self.configured.model_copy(update=change)
+        self._opened_with = self._opened_with.model_copy(update=change)
+
     async def adopt(self) -> None:
         """Take over the worker of an earlier supervisor, if one lives."""
         self._wanted = True
@@ -117,6 +155,7 @@ class ManagedVolume:
     def _take(self, worker: WorkerClient) -> None:
         """It is ours from now on; its end may have come before anybody could know whose it is."""
         self.worker = worker
+        self._known, self._silent_since = None, None
         if worker.has_ended:
             self._ended(worker)
             raise WorkerFailed(name=self.table.name, reason="it ended at once", log=self._log_file)
@@ -152,7 +191,7 @@ class ManagedVolume:
             settings=settings,
             next_settings=None if following == settings else following,
             secrets_wait=self.secrets_wait,
-            reason=self._reason,
+            reason=self._reason or self._silence(),
             open=status,
         )
 
@@ -198,13 +237,28 @@ class ManagedVolume:
         return self._folders.log_file(self.table.name)
 
     async def _worker_status(self) -> VolumeStatus | None:
+        """None while it is locked, or if its worker never said how it is.
+
+        A worker that is too busy to answer serves on: then what it said last is told, and that it is old.
+        """
         if self.worker is None:
+            self._known, self._silent_since = None, None
             return None
         try:
-            return await self.worker.status()
+            self._known, self._silent_since = await self.worker.status(), None
         except TwinlockError as error:
             log.warning("no status: %s", error)
+            self._silent_since = self._silent_since or time.time()
+        return self._known
+
+    def _silence(self) -> str | None:
+        """What to say of a worker that does not answer."""
+        if self._silent_since is None:
             return None
+        when = time.strftime("%H:%M:%S", time.localtime(self._silent_since))
+        return (
+            f"its worker has not said since {when} how it is (a disk may be slow); its log: {self._log_file}"
+        )
 
     async def _open(self, passphrase: SecretBytes | None) -> WorkerClient:
         request = Open(
@@ -223,6 +277,7 @@ class ManagedVolume:
             name=self.table.name,
             members=self.table.members,
             array=self.table.array,
+            layout=self.table.layout,
             encrypted=self.table.encrypted,
             block_size=self.table.block_size,
             target=self.table.target_name,
@@ -234,6 +289,13 @@ class ManagedVolume:
             initiators=self.table.initiators,
             networks=self.table.networks,
             reservations=str(self._folders.reservations_file(self.table.name)),
+            leaving=self.table.leaving,
+            copies=self.table.copies,
+            checksums=self.table.checksums,
+            resync_minimum=parse_rate(self.table.resync_minimum),
+            resync_maximum=parse_rate(self.table.resync_maximum),
+            tables=str(self._folders.tables),
+            headers=str(self._folders.headers),
         )
 
     def _ended(self, worker: WorkerClient) -> None:
@@ -278,6 +340,8 @@ def _settings(table: VolumeTable, chap: ChapMode) -> VolumeSettings:
         shared=table.shared,
         read_only=table.read_only,
         discard=table.discard,
+        resync_minimum=table.resync_minimum,
+        resync_maximum=table.resync_maximum,
         initiators=list(table.initiators),
         networks=list(table.networks),
     )

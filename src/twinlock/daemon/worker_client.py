@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from twinlock.errors import TwinlockError, WorkerFailed, rebuild
 from twinlock.server import control
+from twinlock.server.message import Message
 from twinlock.server.messages import (
     PROTOCOL,
     Envelope,
     Event,
     Hello,
     Identity,
-    Message,
     Request,
     Status,
     Stop,
@@ -130,6 +130,10 @@ class WorkerClient:
         """Send a request and wait for its answer; raises what the worker raised, or WorkerFailed."""
         return kind.model_validate(await self._exchange(request, descriptor))
 
+    async def ask_whatever(self, request: Request) -> dict[str, object]:
+        """As :meth:`ask`, for who passes the answer on."""
+        return await self._exchange(request, None)
+
     async def tell(self, request: Request, descriptor: int | None = None) -> None:
         """As :meth:`ask`, for requests whose answer is empty."""
         await self._exchange(request, descriptor)
@@ -181,6 +185,12 @@ class WorkerClient:
         self._sock.close()
         self._fail_waiting()
 
+    async def wait_for_end(self) -> None:
+        """Return once a worker that was left, and holds no volume, has ended (it closes members first)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._gone()
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _failure(self, reason: str) -> WorkerFailed:
@@ -196,12 +206,20 @@ class WorkerClient:
         future: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            await self._send(control.encode(Envelope(id=number, request=request)), descriptor)
+            await self._pass(Envelope(id=number, request=request), descriptor)
             return await future
         except OSError as error:
             raise self._failure("it ended") from error
         finally:
             del self._waiting[number]
+
+    async def _pass(self, envelope: Envelope, descriptor: int | None) -> None:
+        packet, attached = control.packed(envelope)
+        try:
+            await self._send(packet, descriptor if attached is None else attached)
+        finally:
+            if attached is not None:
+                os.close(attached)
 
     async def _send(self, packet: bytes, descriptor: int | None) -> None:
         while True:

@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 from typing_extensions import Buffer
 
 from twinlock.errors import ContainerUnsupported, KeyDerivationFailed, PassphraseUnusable, WrongPassphrase
-from twinlock.luks.device import CallFailed, LuksDevice
+from twinlock.luks.device import CallFailed, Cost, LuksDevice
 from twinlock.luks.facts import ContainerFacts, describe, judge
 from twinlock.luks.image import HeaderImage
+from twinlock.luks.kinds import Kind, Note, note_kind
 from twinlock.luks.tokens import set_target_name
 from twinlock.native import CipherName, KeyBuffer
 from twinlock.native.cipher import SECTOR_SIZES
@@ -62,6 +63,8 @@ def format_container(
     sector_size: int,
     passphrase: Buffer,
     iter_time_ms: int | None = None,
+    memory: int | None = None,
+    since: int | None = None,
     label: str | None = None,
     uuid: str | None = None,
     target_name: str | None = None,
@@ -71,9 +74,10 @@ def format_container(
     ``size`` is a multiple of ``sector_size`` (512, 1024, 2048 or 4096) and at least
     :data:`SMALLEST_ARRAY`.  ``iter_time_ms`` is how long deriving a key shall take:
     None for libcryptsetup's 2000 ms, 0 for the least work LUKS2 allows (throw-away
-    volumes only).  UUID and volume key are made by libcryptsetup.  ``target_name``
-    is stored if it is given.  Raises :class:`PassphraseUnusable`,
-    :class:`KeyDerivationFailed`, :class:`LibraryMissing`.
+    volumes only); ``memory`` is how many bytes it may take at most, None for 1 GiB.
+    ``since`` is noted as when the key was made, in seconds since 1970.  UUID and volume
+    key are made by libcryptsetup.  ``target_name`` is stored if it is given.  Raises
+    :class:`PassphraseUnusable`, :class:`KeyDerivationFailed`, :class:`LibraryMissing`.
     """
     if size < SMALLEST_ARRAY or sector_size not in SECTOR_SIZES or size % sector_size:
         raise ValueError(f"no container of {sector_size}-byte sectors fits an array of {size} bytes")
@@ -81,8 +85,7 @@ def format_container(
     payload_offset = payload_offset_for(size)
     with HeaderImage(size) as image, LuksDevice.open(image) as device:
         try:
-            if iter_time_ms is not None:
-                device.set_iteration_time(iter_time_ms)
+            device.set_cost(Cost(iter_time_ms, memory))
             device.format(
                 cipher=CipherName.AES_XTS_PLAIN64,
                 key_size=_KEY_SIZE,
@@ -91,8 +94,9 @@ def format_container(
                 uuid=uuid,
                 label=label,
             )
-            device.add_passphrase(passphrase)
+            number = device.add_passphrase(passphrase)
             set_target_name(device, target_name)
+            note_kind(device, number, Note(Kind.PASSPHRASE, since))
         except CallFailed as failure:
             _explain(failure)
         facts = judge(describe(device), size)
@@ -106,7 +110,7 @@ def header_length(first: Buffer) -> int:
     array if it is smaller.  Raises :class:`ContainerUnsupported` if that is no
     LUKS header, or both copies are damaged.
     """
-    with _loaded(first, _ANY_SIZE) as device:
+    with loaded(first, _ANY_SIZE) as (_, device):
         return device.header_size
 
 
@@ -115,7 +119,7 @@ def inspect_container(header: Buffer, *, array_size: int) -> ContainerFacts:
 
     Raises :class:`ContainerUnsupported` if twinlock does not serve it.
     """
-    with _loaded(header, array_size) as device:
+    with loaded(header, array_size) as (_, device):
         return judge(describe(device), array_size)
 
 
@@ -125,7 +129,7 @@ def unlock_container(header: Buffer, *, array_size: int, passphrase: Buffer, nam
     Raises :class:`WrongPassphrase`, :class:`ContainerUnsupported`,
     :class:`KeyDerivationFailed`, :class:`KeyMemoryUnavailable`, :class:`LibraryMissing`.
     """
-    with _loaded(header, array_size) as device:
+    with loaded(header, array_size) as (_, device):
         facts = judge(describe(device), array_size)
         try:
             key = device.volume_key(passphrase)
@@ -135,14 +139,18 @@ def unlock_container(header: Buffer, *, array_size: int, passphrase: Buffer, nam
 
 
 @contextmanager
-def _loaded(header: Buffer, array_size: int) -> Iterator[LuksDevice]:
+def loaded(header: Buffer, array_size: int) -> Iterator[tuple[HeaderImage, LuksDevice]]:
+    """A header area in an image, read and, where one of LUKS2's copies is damaged, repaired there.
+
+    Raises :class:`ContainerUnsupported` if no copy is whole.
+    """
     with HeaderImage(array_size, header) as image, LuksDevice.open(image) as device:
         try:
             device.load()
         except CallFailed as failure:
             reason = "there is no LUKS header at the start of the array, or it is damaged"
             raise ContainerUnsupported(reason=reason) from failure
-        yield device
+        yield image, device
 
 
 def _explain(failure: CallFailed, name: str = "") -> NoReturn:

@@ -7,15 +7,63 @@ inside ``crypt_format`` and never becomes a Python object.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 from typing_extensions import Buffer
 
 from twinlock.luks import library
 from twinlock.luks.image import HeaderImage
-from twinlock.luks.library import CRYPT_ANY, CRYPT_PBKDF_NO_BENCHMARK, ffi, text
+from twinlock.luks.library import (
+    CRYPT_ANY,
+    CRYPT_PBKDF_NO_BENCHMARK,
+    CRYPT_SLOT_ACTIVE,
+    CRYPT_SLOT_ACTIVE_LAST,
+    CRYPT_SLOT_UNBOUND,
+    ffi,
+    text,
+)
 from twinlock.native import KeyBuffer
-from twinlock.units import SECTOR
+from twinlock.units import KIB, SECTOR
+
+
+class SlotState(StrEnum):
+    """What is in a keyslot."""
+
+    FREE = "free"
+    USED = "used"
+    UNBOUND = "unbound"
+    """It holds a key, but not the one of this container's data."""
+
+
+_SLOT_STATES = {
+    CRYPT_SLOT_ACTIVE: SlotState.USED,
+    CRYPT_SLOT_ACTIVE_LAST: SlotState.USED,
+    CRYPT_SLOT_UNBOUND: SlotState.UNBOUND,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What opening a new keyslot shall cost: time, and memory in bytes at most; None: libcryptsetup's
+    default.
+
+    0 milliseconds: the least work that the format allows, without a benchmark (throw-away volumes only).
+    """
+
+    milliseconds: int | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCost:
+    """How a keyslot's key is derived; memory in bytes."""
+
+    kdf: str
+    iterations: int
+    memory: int
+    threads: int
 
 
 class CallFailed(Exception):
@@ -54,17 +102,29 @@ class LuksDevice:
 
     # -- making a container ------------------------------------------------------------------------
 
-    def set_iteration_time(self, milliseconds: int) -> None:
-        """Time that deriving a key should take; 0 is the least work LUKS2 allows, without a benchmark."""
-        if milliseconds:
-            self._library.crypt_set_iteration_time(self._device, milliseconds)
-            return
-        least: Any = ffi.new("struct crypt_pbkdf_type *")
-        names = [ffi.new("char[]", b"argon2id"), ffi.new("char[]", b"sha256")]
-        least.type, least.hash = names
-        least.iterations, least.max_memory_kb, least.parallel_threads = 4, 32, 1
-        least.flags = CRYPT_PBKDF_NO_BENCHMARK
-        self._check(self._library.crypt_set_pbkdf_type(self._device, least))
+    def set_cost(self, cost: Cost) -> None:
+        """What keyslots made from now on shall cost to open; LUKS1 knows PBKDF2 only."""
+        wanted: Any = ffi.new("struct crypt_pbkdf_type *")
+        default = self._library.crypt_get_pbkdf_default(b"LUKS1" if self._is_luks1 else b"LUKS2")
+        wanted.type, wanted.hash, wanted.time_ms = default.type, default.hash, default.time_ms
+        wanted.parallel_threads, wanted.max_memory_kb = default.parallel_threads, default.max_memory_kb
+        if cost.milliseconds is not None:
+            wanted.time_ms = cost.milliseconds
+        if cost.memory is not None:
+            wanted.max_memory_kb = min(default.max_memory_kb, cost.memory // KIB)
+        if cost.milliseconds == 0:
+            wanted.flags = CRYPT_PBKDF_NO_BENCHMARK
+            wanted.iterations, wanted.max_memory_kb, wanted.parallel_threads = self._least(default)
+        self._check(self._library.crypt_set_pbkdf_type(self._device, wanted))
+
+    def _least(self, default: Any) -> tuple[int, int, int]:
+        """Iterations, KiB, threads."""
+        return (4, 32, 1) if default.max_memory_kb else (1000, 0, 0)
+
+    @property
+    def _is_luks1(self) -> bool:
+        kind = self._library.crypt_get_type(self._device)
+        return bool(kind != ffi.NULL and text(kind) == "LUKS1")
 
     def format(
         self,
@@ -101,6 +161,54 @@ class LuksDevice:
             self._library.crypt_keyslot_add_by_volume_key(
                 self._device, CRYPT_ANY, ffi.NULL, 0, secret, len(secret)
             )
+        )
+
+    # -- keyslots ----------------------------------------------------------------------------------
+
+    @property
+    def slot_count(self) -> int:
+        """How many keyslots such a container can have."""
+        return self._check(self._library.crypt_keyslot_max(f"LUKS{self.version}".encode()))
+
+    def slot_state(self, number: int) -> SlotState:
+        """Whether a keyslot holds a key, and of what."""
+        return _SLOT_STATES.get(self._library.crypt_keyslot_status(self._device, number), SlotState.FREE)
+
+    def slot_cost(self, number: int) -> SlotCost:
+        """How a keyslot's key is derived."""
+        found: Any = ffi.new("struct crypt_pbkdf_type *")
+        self._check(self._library.crypt_keyslot_get_pbkdf(self._device, number, found))
+        memory = int(found.max_memory_kb) * KIB
+        return SlotCost(text(found.type), int(found.iterations), memory, int(found.parallel_threads))
+
+    def add_key(self, secret: Buffer, new_secret: Buffer) -> int:
+        """Store the volume key in a free keyslot for ``new_secret``; its number.  EPERM: the old is wrong."""
+        old, new = ffi.from_buffer(secret), ffi.from_buffer(new_secret)
+        return self._check(
+            self._library.crypt_keyslot_add_by_passphrase(
+                self._device, CRYPT_ANY, old, len(old), new, len(new)
+            )
+        )
+
+    def change_key(self, number: int, secret: Buffer, new_secret: Buffer) -> int:
+        """Exchange the secret of a keyslot; the number it has then (another one in LUKS1, with room)."""
+        old, new = ffi.from_buffer(secret), ffi.from_buffer(new_secret)
+        return self._check(
+            self._library.crypt_keyslot_change_by_passphrase(
+                self._device, number, CRYPT_ANY, old, len(old), new, len(new)
+            )
+        )
+
+    def remove_key(self, number: int) -> None:
+        """Wipe a keyslot."""
+        self._check(self._library.crypt_keyslot_destroy(self._device, number))
+
+    def opening_slot(self, secret: Buffer, number: int | None = None) -> int:
+        """The keyslot that ``secret`` opens (``number`` alone is tried, if given); EPERM: it opens none."""
+        known = ffi.from_buffer(secret)
+        place = CRYPT_ANY if number is None else number
+        return self._check(
+            self._library.crypt_activate_by_passphrase(self._device, ffi.NULL, place, known, len(known), 0)
         )
 
     # -- using one ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ class HeaderImage:
     """A sparse memfd of ``size`` bytes that begins with ``header``."""
 
     def __init__(self, size: int, header: Buffer = b"") -> None:
+        self.size = size
         self._fd = os.memfd_create("luks-header")
         try:
             os.ftruncate(self._fd, size)

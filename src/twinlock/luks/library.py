@@ -47,11 +47,24 @@ ffi.cdef("""
     int crypt_set_data_offset(struct crypt_device *cd, uint64_t data_offset);
     void crypt_set_iteration_time(struct crypt_device *cd, uint64_t iteration_time_ms);
     int crypt_set_pbkdf_type(struct crypt_device *cd, const struct crypt_pbkdf_type *pbkdf);
+    const struct crypt_pbkdf_type *crypt_get_pbkdf_default(const char *type);
     int crypt_format(struct crypt_device *cd, const char *type, const char *cipher, const char *cipher_mode,
                      const char *uuid, const char *volume_key, size_t volume_key_size, void *params);
     int crypt_keyslot_add_by_volume_key(struct crypt_device *cd, int keyslot, const char *volume_key,
                                         size_t volume_key_size, const char *passphrase,
                                         size_t passphrase_size);
+    int crypt_keyslot_add_by_passphrase(struct crypt_device *cd, int keyslot, const char *passphrase,
+                                        size_t passphrase_size, const char *new_passphrase,
+                                        size_t new_passphrase_size);
+    int crypt_keyslot_change_by_passphrase(struct crypt_device *cd, int keyslot_old, int keyslot_new,
+                                           const char *passphrase, size_t passphrase_size,
+                                           const char *new_passphrase, size_t new_passphrase_size);
+    int crypt_keyslot_destroy(struct crypt_device *cd, int keyslot);
+    int crypt_keyslot_status(struct crypt_device *cd, int keyslot);
+    int crypt_keyslot_max(const char *type);
+    int crypt_keyslot_get_pbkdf(struct crypt_device *cd, int keyslot, struct crypt_pbkdf_type *pbkdf);
+    int crypt_activate_by_passphrase(struct crypt_device *cd, const char *name, int keyslot,
+                                     const char *passphrase, size_t passphrase_size, uint32_t flags);
     int crypt_volume_key_get(struct crypt_device *cd, int keyslot, char *volume_key, size_t *volume_key_size,
                              const char *passphrase, size_t passphrase_size);
 
@@ -69,6 +82,7 @@ ffi.cdef("""
 CRYPT_ANY = -1
 """Any keyslot, or any token (``CRYPT_ANY_SLOT``, ``CRYPT_ANY_TOKEN``)."""
 CRYPT_PBKDF_NO_BENCHMARK = 1 << 1
+CRYPT_SLOT_ACTIVE, CRYPT_SLOT_ACTIVE_LAST, CRYPT_SLOT_UNBOUND = 2, 3, 4
 _CRYPT_LOG_ERROR = 1
 
 _said = threading.local()

@@ -20,13 +20,18 @@ ffibuilder.cdef("""
                       uint64_t sector512);
     void tl_last_error(char *text, size_t size);
 
+    enum tl_crc_way { TL_CRC_TABLES, TL_CRC_INSTRUCTION, ... };
+    int tl_crc_best(void);
+    void tl_crc_blocks(int way, const uint8_t *data, size_t length, uint8_t *entries);
+    size_t tl_crc_verify(int way, const uint8_t *data, size_t length, const uint8_t *entries);
+
     int tl_make_undumpable(void);
     int tl_is_dumpable(void);
 """)
 ffibuilder.set_source(
     "twinlock.native._native",
     '#include "twinlock_native.h"',
-    sources=[str(_HERE / name) for name in ("hardening.c", "key_memory.c", "sector_cipher.c")],
+    sources=[str(_HERE / name) for name in ("crc32c.c", "hardening.c", "key_memory.c", "sector_cipher.c")],
     depends=[str(_HERE / "twinlock_native.h")],
     include_dirs=[str(_HERE)],
     libraries=["crypto", "pthread"],

@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass
 
 from twinlock.errors import SelfTestFailed
+from twinlock.native._native import lib
+from twinlock.native.checksum import BLOCK, entries_of, first_wrong
 from twinlock.native.cipher import CipherName, SectorCipher
 from twinlock.native.key import KeyBuffer
 
@@ -61,14 +63,43 @@ KNOWN_ANSWERS = (
 )
 
 
+CHECKSUMS: tuple[tuple[bytes, int], ...] = (
+    (bytes(32), 0x8A9136AA),
+    (b"\xff" * 32, 0x62A8AB43),
+    (bytes(range(32)), 0x46DD794E),
+    (bytes(range(31, -1, -1)), 0x113FDB5C),
+    (
+        bytes.fromhex(
+            "01c00000 00000000 00000000 00000000 14000000 00000400"
+            "00000014 00000018 28000000 00000000 02000000 00000000"
+        ),
+        0xD9963A56,
+    ),
+)
+"""CRC32C, RFC 3720 section B.4: 32 bytes of zeros, of ones, going up, going down, and a READ (10) PDU."""
+
+
 def self_test(answers: tuple[KnownAnswer, ...] = KNOWN_ANSWERS) -> None:
     """Compute every known answer and back; raises :class:`SelfTestFailed` at the first that differs."""
+    check_checksums()
     for answer in answers:
         with KeyBuffer(answer.key_size) as key:
             key.load(KEY[: answer.key_size])
             cipher = _cipher(answer, key)
         _check(answer, cipher)
         cipher.close()
+
+
+def check_checksums(known: tuple[tuple[bytes, int], ...] = CHECKSUMS) -> None:
+    """The published values come out, whichever way they are computed; raises SelfTestFailed."""
+    block = bytes(range(256)) * (BLOCK // 256)
+    for way in {lib.TL_CRC_TABLES, lib.tl_crc_best()}:
+        for data, value in known:
+            if entries_of(data, way=way) != value.to_bytes(4, "little"):
+                raise SelfTestFailed(reason="CRC32C is computed wrongly")
+        entries = bytearray(entries_of(block, way=lib.TL_CRC_TABLES))
+        if first_wrong(block, entries, way=way) is not None:
+            raise SelfTestFailed(reason="CRC32C of a block is computed wrongly")
 
 
 def _cipher(answer: KnownAnswer, key: KeyBuffer) -> SectorCipher:

@@ -1,19 +1,19 @@
-"""Drives what the mirror does on the side: resync, clearing of the bitmap, marking clean."""
+"""Drives what the array does on the side: resync, checksums, scrub, clearing of the bitmap, marking clean."""
 
 import logging
 import threading
 from collections.abc import Callable
 
-IDLE_SECONDS = 1.0
-"""Between two looks when there was nothing to do."""
+LONGEST_SECONDS = 1.0
+"""Between two looks: what comes to be due meanwhile waits no longer than this."""
 
 log = logging.getLogger(__name__)
 
 
 class Background:
-    """Calls ``step`` in a thread of its own; ``step`` returns True while there is more to do at once."""
+    """Calls ``step`` in a thread of its own; it returns for how many seconds it is not needed again."""
 
-    def __init__(self, step: Callable[[], bool]) -> None:
+    def __init__(self, step: Callable[[], float]) -> None:
         self._step = step
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
@@ -32,7 +32,7 @@ class Background:
         pause = 0.0
         while not self._stop.wait(pause):
             try:
-                pause = 0.0 if self._step() else IDLE_SECONDS
+                pause = min(self._step(), LONGEST_SECONDS)
             except Exception:
                 log.exception("background work failed")
-                pause = IDLE_SECONDS
+                pause = LONGEST_SECONDS

@@ -13,7 +13,10 @@ from twinlock.server.messages import Envelope
 
 MAX_MESSAGE = 128 * 1024
 """Bytes of the longest message; far above a login's first request, far below the socket's buffer."""
+MAX_ATTACHED = 64 * 1024 * 1024
+"""Bytes of the longest message in a memfd: a header area (16 MiB) or a key file (8 MiB), in base64."""
 
+_ATTACHED = b"@"
 _ENVELOPE: TypeAdapter[Envelope] = TypeAdapter(Envelope)
 
 
@@ -51,7 +54,27 @@ def packet_socket() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
+def packed(envelope: Envelope) -> tuple[bytes, int | None]:
+    """The packet of a message; one that is too long for that travels in a memfd, which the caller closes."""
+    packet = encode(envelope)
+    if len(packet) <= MAX_MESSAGE:
+        return packet, None
+    number = os.memfd_create("message")
+    with os.fdopen(os.dup(number), "wb") as file:
+        file.write(packet)
+    return _ATTACHED, number
+
+
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     """One packet and the file descriptors that came with it; empty at the end."""
     packet, descriptors, _, _ = socket.recv_fds(sock, MAX_MESSAGE, 1)
-    return packet, descriptors
+    return (
+        (_attached(descriptors.pop()), []) if packet == _ATTACHED and descriptors else (packet, descriptors)
+    )
+
+
+def _attached(number: int) -> bytes:
+    """The message in a memfd, which is closed."""
+    with os.fdopen(number, "rb") as file:
+        file.seek(0)
+        return file.read(MAX_ATTACHED)

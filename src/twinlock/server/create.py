@@ -6,39 +6,33 @@ derivation included, and only then written).  Files made here go again if someth
 """
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from twinlock.block import kernel
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror.create import create_array
 from twinlock.block.mirror.layout import array_size, member_layout, minimum_member_size
 from twinlock.block.mirror.member import read_member
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.block.observer import SilentObserver
-from twinlock.block.signatures import probe
 from twinlock.errors import (
     BadOption,
     DeviceError,
     InternalError,
-    MemberHasSignature,
-    MemberMissing,
-    MemberNamedTwice,
     MemberTooSmall,
     MemberUnusable,
     PassphraseUnusable,
 )
 from twinlock.luks.container import SMALLEST_ARRAY, FormattedContainer, format_container
 from twinlock.server.derivation import one_derivation
+from twinlock.server.memory import available_memory, new_key_cost
 from twinlock.server.messages import Create, Created
+from twinlock.server.new_members import open_new, refuse_twins, sync_names
 from twinlock.units import MIB, format_size, round_down
 
-EDGE = MIB
-"""Bytes at the beginning and end of a member that must be zero for it to count as blank."""
 WRITE_PIECE = 4 * MIB
 """Bytes of the header area written at once."""
 
@@ -62,7 +56,7 @@ def _create_volume(request: Create, wanted: Callable[[], bool]) -> Created:
         devices = _take_members(request, undo)
         block_size = _block_size(request, devices)
         size = round_down(array_size(device.size for device in devices), block_size)
-        container = _container(request, size, block_size)
+        container, told = _container(request, size, block_size)
         array = uuid4()
         assume_clean = all(device.created for device in devices)
         if not wanted():
@@ -76,8 +70,8 @@ def _create_volume(request: Create, wanted: Callable[[], bool]) -> Created:
             assume_clean=assume_clean or len(devices) == 1,
         )
         if container is not None:
-            _write_header(devices, array, container)
-        _sync_names([device.path for device in devices if device.created])
+            _write_header(devices, array, container, checksums=request.spec.checksums)
+        sync_names([device.path for device in devices if device.created])
         for device in devices:
             device.close()
         undo.pop_all()
@@ -86,69 +80,20 @@ def _create_volume(request: Create, wanted: Callable[[], bool]) -> Created:
         size=container.payload_size if container else size,
         block_size=block_size,
         copies=not assume_clean and len(devices) > 1,
+        remarks=(told,) if told else (),
     )
-
-
-def _sync_names(paths: list[str]) -> None:
-    """What is in new files is on the medium; see to it that their names are too (fsync(2) of the folder)."""
-    for folder in sorted({os.path.dirname(os.path.abspath(path)) for path in paths}):
-        try:
-            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
-        except OSError as error:
-            if error.errno not in kernel.UNSUPPORTED:  # some file systems keep names safe by themselves
-                reason = f"its name cannot be made durable ({error.strerror})"
-                raise MemberUnusable(path=folder, reason=reason) from error
 
 
 def _take_members(request: Create, undo: contextlib.ExitStack) -> list[FileDevice]:
     """Hold every member; what is on them, and whether they fit, is known afterwards."""
-    _refuse_twins(request.spec.members)
+    refuse_twins(request.spec.members)
     devices = []
     for path in request.spec.members:
-        if not os.path.lexists(path) and request.size is None:
-            raise MemberMissing(path=path) if _is_device(path) else _size_needed()
-        device = FileDevice.open(path, size=None if _is_device(path) else request.size)
+        device = open_new(path, request.size, force=request.force)
         undo.callback(device.unlink)
-        if not device.created and not request.force:
-            _refuse_contents(device)
         _refuse_small(device, request.spec.encrypted)
         devices.append(device)
     return devices
-
-
-def _size_needed() -> BadOption:
-    return BadOption(option="--size", reason="say how large the files to be made shall be, such as 500G")
-
-
-def _refuse_twins(paths: tuple[str, ...]) -> None:
-    seen: dict[object, str] = {}
-    for path in paths:
-        identity: object = os.path.realpath(path)
-        if os.path.exists(path):
-            status = os.stat(path)
-            identity = (status.st_rdev, 0) if status.st_rdev else (status.st_dev, status.st_ino)
-        if identity in seen:
-            raise MemberNamedTwice(path=path, other=seen[identity])
-        seen[identity] = path
-
-
-def _is_device(path: str) -> bool:
-    """Where disks are: a path that is missing there is a mistake, not a file to be made."""
-    return path.startswith("/dev/") and not path.startswith("/dev/shm/")
-
-
-def _refuse_contents(device: FileDevice) -> None:
-    """What is known by name is named; anything else but zeros could still be somebody's data."""
-    found = probe(device.path)
-    if found is not None:
-        raise MemberHasSignature(path=device.path, signature=found)
-    ends = (0, max(0, device.size - EDGE))
-    if any(any(memoryview(device.read(start, min(EDGE, device.size)))) for start in ends):
-        raise MemberHasSignature(path=device.path, signature="data of a kind that is not known")
 
 
 def _refuse_small(device: FileDevice, encrypted: bool) -> None:
@@ -168,29 +113,37 @@ def _block_size(request: Create, devices: list[FileDevice]) -> int:
     return wanted
 
 
-def _container(request: Create, size: int, block_size: int) -> FormattedContainer | None:
+def _container(request: Create, size: int, block_size: int) -> tuple[FormattedContainer | None, str | None]:
+    """The container, and what to say of its key's cost."""
     if not request.spec.encrypted:
-        return None
+        return None, None
     if request.passphrase is None:
         raise PassphraseUnusable(reason="none was given")
     with one_derivation(Path(request.derivation_lock)):
-        return format_container(
+        cost, told = new_key_cost(request.iter_time, available_memory())
+        container = format_container(
             size=size,
             sector_size=block_size,
             passphrase=request.passphrase.get_secret_value(),
-            iter_time_ms=request.iter_time,
+            iter_time_ms=cost.milliseconds,
+            memory=cost.memory,
+            since=int(time.time()),
             label=request.spec.name,
             target_name=request.spec.target if request.custom_target else None,
         )
+    return container, told
 
 
-def _write_header(devices: list[FileDevice], array: UUID, container: FormattedContainer) -> None:
+def _write_header(
+    devices: list[FileDevice], array: UUID, container: FormattedContainer, *, checksums: bool
+) -> None:
     """Through the mirror, as everything that goes on the members; then the array is clean again."""
     mirror = Mirror.assemble(
         [read_member(device) for device in devices],
         expected_uuid=array.bytes,
         clock=time.time,
         observer=SilentObserver(),
+        checksums=checksums,
     )
     try:
         for offset in range(0, len(container.header), WRITE_PIECE):

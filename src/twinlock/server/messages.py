@@ -1,43 +1,22 @@
 """What supervisor and worker say to each other; :mod:`twinlock.server.control` carries it.
 
-Every request gets one reply with its number, in the order of the requests; events have none.
+Every request gets one reply with its number, in the order of the requests, but for :class:`Maintain`,
+which is answered when its task is done; events have none.
 
 ``PROTOCOL`` counts changes that an older peer would misread: a supervisor adopts
 only workers that speak its own number, and tells others to flush and exit.
 """
 
-from base64 import b64decode, b64encode
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, SecretBytes, SecretStr
+from pydantic import Field
 
-PROTOCOL = 2
+from twinlock.server.message import Bytes, Message, Passphrase, Secret
+from twinlock.server.takeover.facts import Import
+from twinlock.server.tasks import Task
 
-
-def _passphrase(value: object) -> SecretBytes:
-    return value if isinstance(value, SecretBytes) else SecretBytes(b64decode(str(value), validate=True))
-
-
-Bytes = Annotated[
-    bytes,
-    PlainValidator(lambda value: value if isinstance(value, bytes) else b64decode(value)),
-    PlainSerializer(lambda value: b64encode(value).decode(), when_used="json"),
-]
-Passphrase = Annotated[
-    SecretBytes,
-    PlainValidator(_passphrase),
-    PlainSerializer(lambda value: b64encode(value.get_secret_value()).decode(), when_used="json"),
-]
-"""Any bytes; base64 in JSON, never shown."""
-Secret = Annotated[SecretStr, PlainSerializer(lambda value: value.get_secret_value(), when_used="json")]
-"""Text; itself in JSON, never shown."""
-
-
-class Message(BaseModel):
-    """Base: unknown fields are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+PROTOCOL = 3
 
 
 class Chap(Message):
@@ -76,6 +55,26 @@ class VolumeSpec(Message):
 
     None: they are not kept (PTPL_C 0).
     """
+    leaving: tuple[str, ...] = ()
+    """Of the members, the one that is being replaced."""
+    copies: int | None = None
+    """With ``leaving``: how many places the array has apart from the additional one of the new member."""
+    layout: Literal["array", "bare"] = "array"
+    """"bare": one member without an md superblock, served in place."""
+    checksums: bool = True
+    """Whether new members get checksums, and those that are there are used."""
+    resync_minimum: int | None = None
+    """Bytes a second that copying in the background gets even while the initiator works; None: as usual."""
+    resync_maximum: int | None = None
+    """Bytes a second that it takes at most; None: as many as it can."""
+    tables: str | None = None
+    """The folder for checksums of members that have no room for them."""
+    headers: str | None = None
+    """The folder for backups of the container's header."""
+
+
+MEMBERS = {"members", "leaving", "copies"}
+"""What of a :class:`VolumeSpec` changes as members come and go."""
 
 
 class Hello(Message):
@@ -124,13 +123,25 @@ class Status(Message):
     op: Literal["status"] = "status"
 
 
+class Maintain(Message):
+    """Do a task on the volume, in a thread of its own.  Answered with the task's result once it is done.
+
+    A worker without an open volume assembles the array of ``spec`` for it, without unlocking.
+    """
+
+    op: Literal["maintain"] = "maintain"
+    spec: VolumeSpec
+    task: Task
+    derivation_lock: str
+
+
 class Stop(Message):
     """Tell the sessions, flush, mark clean and exit."""
 
     op: Literal["stop"] = "stop"
 
 
-Request = Hello | Create | Open | Login | Status | Stop
+Request = Hello | Create | Import | Open | Login | Status | Maintain | Stop
 
 
 class Identity(Message):
@@ -152,6 +163,7 @@ class Created(Message):
     block_size: int
     copies: bool
     """True if the first build copies one member to the other; False if both are known to be equal."""
+    remarks: tuple[str, ...] = ()
 
 
 class MemberStatus(Message):
@@ -161,6 +173,21 @@ class MemberStatus(Message):
     state: str
     role: int | None = None
     read_errors: int = 0
+    """Blocks that it could not give as they were written, and that were rewritten, since it was added."""
+    wrong_checksums: int = 0
+    """Blocks whose checksum did not match, since the volume was unlocked."""
+    checksums: str | None = None
+    """Its checksums are "on", or "rebuilding"; None: it has none."""
+
+
+class JobStatus(Message):
+    """Work in the background: bytes, bytes per second, seconds; None where that is not known yet."""
+
+    kind: str
+    done: int
+    total: int
+    rate: float | None = None
+    seconds_left: float | None = None
 
 
 class SessionStatus(Message):
@@ -180,7 +207,7 @@ class FailedLogins(Message):
 
 
 class VolumeStatus(Message):
-    """An open volume.  ``size`` in bytes; ``resync`` is (done, total) in bytes while one runs.
+    """An open volume.  ``size`` in bytes; ``jobs`` are those under way.
 
     From ``chap`` to ``networks``: what it was opened with.
     """
@@ -194,7 +221,9 @@ class VolumeStatus(Message):
     clean: bool
     degraded: bool
     members: tuple[MemberStatus, ...]
-    resync: tuple[int, int] | None = None
+    replacing: str | None = None
+    """The path of the member that goes once another has taken its place."""
+    jobs: tuple[JobStatus, ...] = ()
     chap: bool
     mutual_chap: bool
     shared: bool

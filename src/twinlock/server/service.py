@@ -7,10 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import SecretBytes
 
+from twinlock.block.bare import BareStore
+from twinlock.block.mirror.mirror import Mirror
 from twinlock.iscsi.connection import TargetConnection
 from twinlock.iscsi.session import SessionType
 from twinlock.server.access import AllowList
@@ -21,7 +24,7 @@ from twinlock.server.directory import SingleTarget
 from twinlock.server.execute import Executor
 from twinlock.server.gate import Gate
 from twinlock.server.lobby import Lobby
-from twinlock.server.messages import FailedLogins, SessionStatus, VolumeSpec, VolumeStatus
+from twinlock.server.messages import MEMBERS, FailedLogins, SessionStatus, VolumeSpec, VolumeStatus
 from twinlock.server.pool import Pool
 from twinlock.server.portal import Portal
 from twinlock.server.sessions import Sessions
@@ -70,6 +73,23 @@ class Service:
         self._background = Background(volume.mirror.step)
         self._background.start()
 
+    @property
+    def mirror(self) -> Mirror:
+        """The running array.  A volume that is one bare device has none: see :attr:`store`."""
+        mirror = self._volume.mirror
+        assert isinstance(mirror, Mirror)
+        return mirror
+
+    @property
+    def store(self) -> Mirror | BareStore:
+        """What lies below the container, or below the initiator's disk where there is none."""
+        return self._volume.mirror
+
+    @property
+    def volume(self) -> Volume:
+        """What is served."""
+        return self._volume
+
     @classmethod
     def open(cls, spec: VolumeSpec, passphrase: SecretBytes | None, derivation_lock: Path) -> "Service":
         """Assemble and unlock; raises TwinlockError with nothing changed."""
@@ -115,6 +135,17 @@ class Service:
             for each in self._gate.counts()
         )
         return self._volume.status(self.spec.target, sessions, failed)
+
+    def note_members(self, spec: VolumeSpec) -> None:
+        """The members of ``spec`` are those from now on."""
+        self.spec = self.spec.model_copy(update=spec.model_dump(include=MEMBERS))
+        self._volume = replace(self._volume, spec=self.spec)
+
+    def note_size(self) -> int:
+        """The array may have grown: the disk grows with it, and how many sessions are told so."""
+        if not self._volume.take_size():
+            return 0
+        return sum(connection.session is not None for connection in self._lobby.all())
 
     def close(self) -> None:
         """Tell the sessions, let them finish, flush and mark clean."""

@@ -7,43 +7,67 @@ superblocks judged, the container unlocked; what fails lets go of all of it.
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
 from pydantic import SecretBytes
 from typing_extensions import Buffer
 
+from twinlock.block.bare import BareStore
 from twinlock.block.crypt import CryptDevice
 from twinlock.block.device import BlockDevice
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror import status as block_status
 from twinlock.block.mirror.assembly import Judgement, judge
-from twinlock.block.mirror.member import Member, read_member
+from twinlock.block.mirror.member import Member, MemberState, read_member
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.errors import (
     ContainerUnsupported,
     DeviceError,
+    HeaderBackupUnusable,
+    HeaderNotWritten,
     MemberMissing,
+    MembersDiverged,
     MemberUnusable,
     NoMemberUsable,
+    NoSuchMember,
     NotAMember,
+    NotPossibleNow,
     PassphraseUnusable,
     ReservationsUnreadable,
     TwinlockError,
 )
-from twinlock.luks.container import PROBE_LENGTH, OpenContainer, header_length, unlock_container
+from twinlock.luks.container import (
+    PROBE_LENGTH,
+    OpenContainer,
+    header_length,
+    inspect_container,
+    unlock_container,
+)
+from twinlock.luks.facts import ContainerFacts
 from twinlock.native import SectorCipher
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
 from twinlock.scsi.logical_unit import LogicalUnit
 from twinlock.scsi.reservations.record import DamagedRecord
 from twinlock.scsi.target import ScsiTarget
+from twinlock.server.bare import open_bare
+from twinlock.server.container_header import FoundHeader, find_header, write_back
 from twinlock.server.derivation import one_derivation
-from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, VolumeSpec, VolumeStatus
+from twinlock.server.header_store import HeaderStore
+from twinlock.server.messages import (
+    FailedLogins,
+    JobStatus,
+    MemberStatus,
+    SessionStatus,
+    VolumeSpec,
+    VolumeStatus,
+)
 from twinlock.server.news import News
 from twinlock.server.reservations import ReservationFile
+from twinlock.units import round_down
 
 PHYSICAL_BLOCK = 4096
 """Bytes; what initiators align to, whatever the logical block size."""
@@ -55,7 +79,7 @@ log = logging.getLogger(__name__)
 class Volume:
     """An open volume.  ``device`` is what the initiator sees; closing it closes all below it."""
 
-    mirror: Mirror
+    mirror: Mirror | BareStore
     device: BlockDevice
     unit: LogicalUnit
     target: ScsiTarget
@@ -71,7 +95,6 @@ class Volume:
     ) -> VolumeStatus:
         """How the volume is, now."""
         array = self.mirror.status()
-        progress = array.resync
         return VolumeStatus(
             array=UUID(bytes=array.uuid),
             size=self.device.size,
@@ -80,9 +103,10 @@ class Volume:
             cipher=self.cipher,
             target=target,
             clean=not array.dirty,
-            degraded=array.degraded,
+            degraded=lacks_copies(array),
             members=tuple(self._members(array.members)),
-            resync=(progress.done, progress.total) if progress.done < progress.total else None,
+            replacing=array.replacing,
+            jobs=tuple(JobStatus(**asdict(job)) for job in array.jobs),
             chap=self.spec.chap is not None,
             mutual_chap=self.spec.chap is not None and self.spec.chap.mutual_secret is not None,
             shared=self.spec.shared,
@@ -104,20 +128,48 @@ class Volume:
                 state=member.state,
                 role=member.role,
                 read_errors=member.corrected_reads,
+                wrong_checksums=member.wrong_checksums,
+                checksums=member.checksums,
             )
+
+    def take_size(self) -> bool:
+        """Take in what the array has grown by; True if the disk has more blocks, which initiators are told.
+
+        A container whose payload has a fixed size keeps it.
+        """
+        if isinstance(self.device, CryptDevice):
+            self.device.resize(container_facts(self.mirror).payload_size)
+        geometry = self.unit.geometry
+        blocks = self.device.size // geometry.block_size
+        if blocks == geometry.blocks:
+            return False
+        self.unit.resize(blocks)
+        return True
 
     def close(self) -> None:
         """Flush, mark the array clean, forget the key, let go of the members."""
         self.device.close()
 
 
+def lacks_copies(array: block_status.ArrayStatus) -> bool:
+    """True unless there are as many complete copies as there shall be.
+
+    The place of a member that is filled to replace another is an additional one until then.
+    """
+    complete = sum(member.state is MemberState.IN_SYNC for member in array.members)
+    return array.degraded and complete < array.places - (array.replacing is not None)
+
+
 def open_volume(spec: VolumeSpec, passphrase: SecretBytes | None, derivation_lock: Path) -> Volume:
     """Open what ``spec`` describes; raises TwinlockError with nothing changed and nothing held."""
     with contextlib.ExitStack() as undo:
-        judgement = _judge(spec, undo)
-        container = _unlock(judgement, spec.name, passphrase, derivation_lock) if spec.encrypted else None
-        mirror = Mirror.start(judgement, clock=time.time, observer=News(spec.name))
+        judgement = open_bare(spec, undo) if spec.layout == "bare" else judge_members(spec, undo)
+        header = find_header(judgement, HeaderStore.of(spec)) if spec.encrypted else None
+        container = _unlock(judgement, spec, header, passphrase, derivation_lock) if header else None
+        mirror = judgement if isinstance(judgement, BareStore) else start_mirror(judgement, spec)
         undo.callback(mirror.close)
+        if header is not None:
+            _repair(mirror, header, spec)
         device = mirror if container is None else _decrypted(mirror, container)
         cipher = None if container is None else str(container.cipher_name)
         unit = _logical_unit(spec, mirror, device)
@@ -125,21 +177,86 @@ def open_volume(spec: VolumeSpec, passphrase: SecretBytes | None, derivation_loc
         return Volume(mirror, device, unit, ScsiTarget({0: unit}), cipher, spec)
 
 
-def _judge(spec: VolumeSpec, undo: contextlib.ExitStack) -> Judgement:
-    """The members that can be used, held and judged; ``undo`` lets go of them."""
+def _repair(mirror: Mirror | BareStore, header: FoundHeader, spec: VolumeSpec) -> None:
+    """Write back what was wrong with the container's header; what fails is tried at the next opening."""
+    try:
+        write_back(mirror, header, HeaderStore.of(spec), spec.name)
+    except (HeaderNotWritten, HeaderBackupUnusable) as error:
+        log.error("volume %s: the container's header is not repaired yet: %s", spec.name, error)
+
+
+def start_mirror(judgement: Judgement, spec: VolumeSpec) -> Mirror:
+    """The array, running at the volume's rates; a replacement that was cut off goes on."""
+    mirror = Mirror.start(
+        judgement,
+        clock=time.time,
+        observer=News(spec.name),
+        tables=Path(spec.tables) if spec.tables else None,
+        checksums=spec.checksums,
+    )
+    mirror.limit_rate(spec.resync_minimum, spec.resync_maximum)
+    if spec.copies is not None and mirror.status().places == spec.copies + 1:
+        _resume_replacement(mirror, spec, spec.copies)
+    return mirror
+
+
+def _resume_replacement(mirror: Mirror, spec: VolumeSpec, copies: int) -> None:
+    """Go on with it; if one of the two is not there it is over, and the array has ``copies`` places again.
+
+    The new member has the last place, see :mod:`twinlock.block.mirror.changes.replace`.
+    """
+    status = mirror.status()
+    newest = next((member.path for member in status.members if member.role == copies), None)
+    for old in spec.leaving:
+        try:
+            mirror.resume_replacement(old, newest or "(no disk)")
+            return
+        except (NoSuchMember, NotPossibleNow) as error:
+            log.warning("volume %s: %s is not replaced: %s", spec.name, old, error)
+    try:
+        mirror.set_places(copies)
+    except NotPossibleNow as error:
+        log.warning("volume %s: %s", spec.name, error)
+
+
+def judge_members(spec: VolumeSpec, undo: contextlib.ExitStack) -> Judgement:
+    """The members that can be used, held and judged; ``undo`` lets go of them.  Nothing is written."""
+    members, lacking = take_members(spec, undo)
+    if not members:
+        raise _none_usable(spec, list(lacking.values()))
+    judgement = judge_configured(members, spec)
+    for reason in lacking.values():
+        log.warning("volume %s starts degraded: %s", spec.name, reason)
+    return judgement
+
+
+def judge_configured(members: Sequence[Member], spec: VolumeSpec) -> Judgement:
+    """As :func:`judge`; of members that ran apart it says what chooses between those of this volume."""
+    try:
+        return judge(
+            members,
+            expected_uuid=spec.array.bytes if spec.array else None,
+            tables=Path(spec.tables) if spec.tables else None,
+            checksums=spec.checksums,
+        )
+    except MembersDiverged as error:
+        command = f"twinlock member choose {spec.name} MEMBER"
+        choice = f"to go on with one, and lose what only the others have: {command}"
+        raise MembersDiverged(account=error.context["account"], choice=choice) from error
+
+
+def take_members(
+    spec: VolumeSpec, undo: contextlib.ExitStack
+) -> tuple[list[Member], dict[str, TwinlockError]]:
+    """The configured members that are there and held, and why each of the others is not."""
     members: list[Member] = []
-    lacking: list[TwinlockError] = []
+    lacking: dict[str, TwinlockError] = {}
     for path in spec.members:
         try:
             members.append(_take(path, undo))
         except (MemberMissing, MemberUnusable, NotAMember) as error:
-            lacking.append(error)
-    if not members:
-        raise _none_usable(spec, lacking)
-    judgement = judge(members, expected_uuid=spec.array.bytes if spec.array else None)
-    for reason in lacking:
-        log.warning("volume %s starts degraded: %s", spec.name, reason)
-    return judgement
+            lacking[path] = error
+    return members, lacking
 
 
 def _take(path: str, undo: contextlib.ExitStack) -> Member:
@@ -150,7 +267,7 @@ def _take(path: str, undo: contextlib.ExitStack) -> Member:
     """
     device = FileDevice.open(path)
     try:
-        member = read_member(device)
+        member = read_member(device, need_bitmap=False)
     except TwinlockError:
         device.close()
         raise
@@ -164,18 +281,26 @@ def _none_usable(spec: VolumeSpec, lacking: list[TwinlockError]) -> TwinlockErro
 
 
 def _unlock(
-    array: Judgement, name: str, passphrase: SecretBytes | None, derivation_lock: Path
+    array: Judgement | BareStore,
+    spec: VolumeSpec,
+    header: FoundHeader,
+    passphrase: SecretBytes | None,
+    derivation_lock: Path,
 ) -> OpenContainer:
     if passphrase is None:
         raise PassphraseUnusable(reason="none was given")
-    header = _read_header(array)
     with one_derivation(derivation_lock):
         return unlock_container(
-            header, array_size=array.size, passphrase=passphrase.get_secret_value(), name=name
+            header.good, array_size=array.size, passphrase=passphrase.get_secret_value(), name=spec.name
         )
 
 
-def _read_header(array: Judgement) -> Buffer:
+def container_facts(array: Judgement | Mirror | BareStore) -> ContainerFacts:
+    """What the container's header says without a passphrase; raises ContainerUnsupported."""
+    return inspect_container(_read_header(array), array_size=array.size)
+
+
+def _read_header(array: Judgement | Mirror | BareStore) -> Buffer:
     """The container's header area, whole."""
     try:
         length = header_length(array.read(0, min(PROBE_LENGTH, array.size)))
@@ -184,15 +309,16 @@ def _read_header(array: Judgement) -> Buffer:
         raise ContainerUnsupported(reason=f"its header cannot be read ({error})") from error
 
 
-def _decrypted(mirror: Mirror, container: OpenContainer) -> CryptDevice:
+def _decrypted(mirror: Mirror | BareStore, container: OpenContainer) -> CryptDevice:
+    """Sectors smaller than the members' blocks are read and written by whole blocks, as dm-crypt does."""
     with container.key as key:
         cipher = SectorCipher(container.cipher_name, key, container.sector_size)
-    return CryptDevice(
-        mirror, cipher, container.payload_offset, container.sector_size, container.payload_size
-    )
+    block_size = max(container.sector_size, mirror.block_size)
+    size = round_down(container.payload_size, block_size)
+    return CryptDevice(mirror, cipher, container.payload_offset, block_size, size)
 
 
-def _logical_unit(spec: VolumeSpec, mirror: Mirror, device: BlockDevice) -> LogicalUnit:
+def _logical_unit(spec: VolumeSpec, mirror: Mirror | BareStore, device: BlockDevice) -> LogicalUnit:
     wanted = device.block_size if spec.encrypted else spec.block_size or device.block_size
     block_size = max(device.block_size, wanted)
     geometry = Geometry(

@@ -19,11 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import twinlock
-from twinlock.errors import DeviceError, InternalError, NoMemberUsable, NotClosedCleanly, TwinlockError
+from twinlock.errors import (
+    DeviceError,
+    InternalError,
+    NoMemberUsable,
+    NotClosedCleanly,
+    NotPossibleNow,
+    TwinlockError,
+)
 from twinlock.native.process import harden, is_dumpable
 from twinlock.native.selftest import self_test
 from twinlock.server import control
 from twinlock.server.create import create_volume
+from twinlock.server.maintenance.context import Context
+from twinlock.server.maintenance.registry import carry_out
+from twinlock.server.maintenance.runner import Runner
+from twinlock.server.message import Message
 from twinlock.server.messages import (
     PROTOCOL,
     Create,
@@ -31,13 +42,15 @@ from twinlock.server.messages import (
     Hello,
     Identity,
     Login,
-    Message,
+    Maintain,
     Open,
     Request,
     Status,
     Stop,
 )
 from twinlock.server.service import Service
+from twinlock.server.takeover.facts import Import
+from twinlock.server.takeover.take_over import take_over
 
 BACKLOG = 4
 LOG_BYTES, LOG_FILES = 1 << 20, 2
@@ -56,10 +69,12 @@ class Worker:
         self._supervisor: socket.socket | None = None
         self._service: Service | None = None
         self._running = True
+        self._runner = Runner()
         self._selector = selectors.DefaultSelector()
         self._handlers: dict[type[Any], Callable[[Any, list[int]], Message | None]] = {
             Hello: self._hello,
             Create: self._create,
+            Import: self._import,
             Open: self._open,
             Login: self._login,
             Status: self._status,
@@ -71,11 +86,13 @@ class Worker:
         wake = _signal_pipe()
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(wake, selectors.EVENT_READ, self._signalled)
+        self._selector.register(self._runner, selectors.EVENT_READ, self._answer_late)
         try:
             while self._running:
                 for key, _ in self._selector.select():
                     key.data()
         finally:
+            self._runner.close()
             if self._service is not None:
                 self._service.close()
 
@@ -120,18 +137,19 @@ class Worker:
         request = envelope.request
         if request is None:
             raise ValueError("a message that asks for nothing")
-        try:
-            result = self._handle(request, descriptors)
-            reply = Envelope(id=envelope.id, result=result.model_dump(mode="json") if result else {})
-        except TwinlockError as error:
-            log.warning("%s: %s", request.op, error)
-            reply = Envelope(id=envelope.id, error=error.describe())
-        except DeviceError as error:
-            log.error("%s: %s", request.op, error)
-            reply = Envelope(id=envelope.id, error=_for_people(request, error).describe())
-        except Exception as error:
-            log.exception("%s met a bug", request.op)
-            reply = Envelope(id=envelope.id, error=InternalError(reason=type(error).__name__).describe())
+        if isinstance(request, Maintain) and self._failure is None:
+            asker = self._supervisor
+            self._runner.submit(asker, lambda: self._maintained(envelope.id, request, asker))
+            return
+        self._send(_reply(envelope.id, request, lambda: self._handle(request, descriptors)))
+
+    def _answer_late(self) -> None:
+        """Tasks are done; whoever asked for one may be gone by now."""
+        for asker, reply in self._runner.take_done():
+            if asker is self._supervisor:
+                self._send(reply)
+
+    def _send(self, reply: Envelope) -> None:
         try:
             if self._supervisor is not None:
                 self._supervisor.send(control.encode(reply))
@@ -158,16 +176,22 @@ class Worker:
     def _create(self, request: Create, _descriptors: list[int]) -> Message:
         return create_volume(request, wanted=self._has_supervisor)
 
+    def _import(self, request: Import, _descriptors: list[int]) -> Message:
+        return take_over(request, wanted=self._has_supervisor)
+
     def _has_supervisor(self) -> bool:
         """False once whoever asked has gone, interrupted or killed."""
-        try:
-            return self._supervisor is not None and bool(
-                self._supervisor.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            )
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+        return _is_there(self._supervisor)
+
+    def _maintained(self, number: int, request: Maintain, asker: socket.socket | None) -> Envelope:
+        """The reply to a task; in the runner's thread."""
+        context = Context(
+            request.spec,
+            self._service,
+            wanted=lambda: not self._runner.is_closing and _is_there(asker),
+            derivation_lock=Path(request.derivation_lock),
+        )
+        return _reply(number, request, lambda: carry_out(request.task, context))
 
     def _open(self, request: Open, _descriptors: list[int]) -> Message:
         if self._service is None:
@@ -186,16 +210,46 @@ class Worker:
         return self._service.status()
 
     def _stop(self, _request: Stop, _descriptors: list[int]) -> None:
+        self._runner.close()
+        self._answer_late()  # a task that ended just now: the configuration has to follow
         service, self._service = self._service, None
         self._running = False
         if service is not None:
             service.close()
 
 
+def _reply(number: int, request: Request, work: Callable[[], Message | None]) -> Envelope:
+    """What came of a request, whatever that is."""
+    try:
+        result = work()
+        return Envelope(id=number, result=result.model_dump(mode="json") if result else {})
+    except TwinlockError as error:
+        log.warning("%s: %s", request.op, error)
+        return Envelope(id=number, error=error.describe())
+    except DeviceError as error:
+        log.error("%s: %s", request.op, error)
+        return Envelope(id=number, error=_for_people(request, error).describe())
+    except Exception as error:
+        log.exception("%s met a bug", request.op)
+        return Envelope(id=number, error=InternalError(reason=type(error).__name__).describe())
+
+
+def _is_there(peer: socket.socket | None) -> bool:
+    """False once the other end has closed."""
+    try:
+        return peer is not None and bool(peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
 def _for_people(request: Request, error: DeviceError) -> TwinlockError:
     """What it means that a member failed in the middle of a request."""
     if isinstance(request, Open):
         return NoMemberUsable(name=request.spec.name, reason=error)
+    if isinstance(request, Maintain):
+        return NotPossibleNow(reason=error)
     return NotClosedCleanly(reason=error)
 
 

@@ -8,7 +8,8 @@ from twinlock.block.faulty import FaultyDevice
 from twinlock.block.memory import MemoryDevice
 from twinlock.block.mirror.create import create_array
 from twinlock.block.mirror.member import read_member
-from twinlock.block.mirror.mirror import Mirror
+from twinlock.block.mirror.mirror import IDLE, Mirror
+from twinlock.block.mirror.scrub_status import ScrubStatus
 from twinlock.block.observer import SilentObserver
 from twinlock.errors import DeviceError
 from twinlock.units import MIB
@@ -36,12 +37,28 @@ class Notes(SilentObserver):
     full: list[int] = field(default_factory=list)
     progress: list[tuple[int, int]] = field(default_factory=list)
     stalled: list[DeviceError] = field(default_factory=list)
+    wrong: list[tuple[int, int, int]] = field(default_factory=list)
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    records: list[tuple[int, str]] = field(default_factory=list)
+    scrubs: list[ScrubStatus] = field(default_factory=list)
 
     def member_failed(self, index: int, error: DeviceError) -> None:
         self.failed.append(index)
 
     def read_repaired(self, index: int, offset: int, length: int) -> None:
         self.repaired.append((index, offset, length))
+
+    def checksum_wrong(self, index: int, offset: int, length: int) -> None:
+        self.wrong.append((index, offset, length))
+
+    def block_lost(self, offset: int, length: int) -> None:
+        self.lost.append((offset, length))
+
+    def scrub_over(self, status: ScrubStatus) -> None:
+        self.scrubs.append(status)
+
+    def record_rewritten(self, index: int, what: str) -> None:
+        self.records.append((index, what))
 
     def space_exhausted(self, index: int, error: DeviceError) -> None:
         self.full.append(index)
@@ -97,7 +114,7 @@ class Array:
         """Drive the background until nothing is left to do."""
         for _ in range(4):
             self.clock.now += 61
-            while self.mirror.step():
+            while self.mirror.step() < IDLE:
                 pass
 
     def stop(self) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.unit.block.arrays import array
+from twinlock.block.checked.device import CheckedDevice
+from twinlock.block.checked.header import HEADER_SIZE, TableHeader
+from twinlock.block.checked.place import TablePlace
 from twinlock.block.crypt import CryptDevice
 from twinlock.block.device import BlockDevice
 from twinlock.block.faulty import FaultyDevice
@@ -57,4 +60,10 @@ def crypt(_folder: Path) -> BlockDevice:
     return device
 
 
-FACTORIES: list[Factory] = [crypt, file, memory, faulty, section, mirror_in_memory, mirror_of_files]
+def checked(_folder: Path) -> BlockDevice:
+    table = MemoryDevice(MIB, 4096)
+    place = TablePlace(table, 0, HEADER_SIZE, 1024, own=True)
+    return CheckedDevice(MemoryDevice(4 * MIB, 4096), place, TableHeader(covered=4 * MIB), superblock=b"")
+
+
+FACTORIES: list[Factory] = [checked, crypt, file, memory, faulty, section, mirror_in_memory, mirror_of_files]

@@ -1,6 +1,8 @@
+from random import Random
+
 import pytest
 
-from twinlock.block.faulty import FaultyDevice
+from twinlock.block.faulty import FaultyDevice, Rates
 from twinlock.block.memory import MemoryDevice
 from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted, WriteFailed
 from twinlock.units import MIB
@@ -99,3 +101,73 @@ def test_a_durable_write_survives_and_older_ones_do_not_come_back() -> None:
     assert bytes(faulty.read(0, 1024)) == B + A
     medium = faulty.power_cut(lambda _index: True)
     assert bytes(medium.read(0, 1024)) == B + A
+
+
+def test_a_torn_write_fails_and_leaves_every_other_sector() -> None:
+    faulty = device("wT")
+    faulty.write(0, A * 4)
+    with pytest.raises(WriteFailed):
+        faulty.write(0, B * 4)
+    assert bytes(faulty.read(0, 2048)) == B + A + B + A
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_lie_about_a_flush_keeps_nothing(durable: bool) -> None:
+    faulty = device("L" if durable else "wL")
+    if durable:
+        faulty.write_durable(0, A)
+    else:
+        faulty.write(0, A)
+        faulty.flush()
+    assert bytes(faulty.read(0, 512)) == A
+    assert bytes(faulty.power_cut(lambda _index: False).read(0, 512)) == bytes(512)
+
+
+def test_a_delay_is_a_call() -> None:
+    waited: list[None] = []
+    faulty = FaultyDevice(MemoryDevice(MIB), "rDr", wait=lambda: waited.append(None))
+    for _ in range(3):
+        faulty.read(0, 512)
+    assert waited == [None]
+
+
+def test_rates_repeat_with_their_seed() -> None:
+    def failures(seed: int) -> list[int]:
+        faulty = FaultyDevice(
+            MemoryDevice(MIB), rates=Rates(Random(seed).random, {"r": {"E": 0.1, "D": 0.1}})
+        )
+        found = []
+        for index in range(200):
+            try:
+                faulty.read(0, 512)
+            except MediumError:
+                found.append(index)
+        return found
+
+    assert failures(1) == failures(1) != failures(2)
+    assert 5 < len(failures(1)) < 40
+
+
+def test_power_cuts_tear_what_is_in_blocks_of_4096_and_what_is_under_way() -> None:
+    def cut(kind: str, _offset: int, _length: int) -> None:
+        if cutting and kind == "w":
+            raise KeyboardInterrupt
+
+    cutting = False
+    faulty = FaultyDevice(MemoryDevice(MIB, 4096), hook=cut)
+    faulty.write(0, A * 8)
+    cutting = True
+    with pytest.raises(KeyboardInterrupt):
+        faulty.write_durable(4096, B * 8)
+    medium = faulty.power_cut(lambda index: index % 2 == 0, torn=True)
+    assert bytes(medium.read(0, 8192)) == (A + bytes(512)) * 4 + (B + bytes(512)) * 4
+
+
+def test_a_discard_is_as_volatile_as_a_write() -> None:
+    faulty = device()
+    faulty.write(0, A)
+    faulty.flush()
+    faulty.discard(0, 512)
+    assert bytes(faulty.read(0, 512)) == bytes(512)
+    assert faulty.allocation(0, 512) == (512, False)
+    assert bytes(faulty.power_cut(lambda _index: False).read(0, 512)) == A

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from twinlock.cli.commands.status import _show
 from twinlock.daemon.models import ChapMode, PortalReport, Report, VolumeReport, VolumeSettings, VolumeState
-from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, VolumeStatus
+from twinlock.server.messages import FailedLogins, JobStatus, MemberStatus, SessionStatus, VolumeStatus
 
 USUAL = VolumeSettings(
     chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
@@ -33,7 +33,9 @@ OPEN: dict[str, Any] = {
 }
 
 
-def shown(capsys: pytest.CaptureFixture[str], portals: list[PortalReport], **volume: Any) -> str:
+def shown(
+    capsys: pytest.CaptureFixture[str], portals: list[PortalReport], terminal: bool = False, **volume: Any
+) -> str:
     facts: dict[str, Any] = {
         "name": "backup",
         "state": VolumeState.UNLOCKED,
@@ -53,7 +55,7 @@ def shown(capsys: pytest.CaptureFixture[str], portals: list[PortalReport], **vol
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: NOW)
-        _show(Console(width=80), report)
+        _show(Console(width=80, force_terminal=terminal), report)
     return capsys.readouterr().out
 
 
@@ -96,3 +98,30 @@ def test_settings_that_are_not_as_usual_and_those_that_wait(capsys: pytest.Captu
     assert "refused: read-only" in told
     assert "from its next unlock on; see twinlock set backup" in told
     assert "next unlock" not in shown(capsys, [HERE])
+
+
+def test_jobs_have_numbers_and_on_a_terminal_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    resync = JobStatus(kind="resync", done=1 << 30, total=4 << 30, rate=float(80 << 20), seconds_left=38.4)
+    jobs = (resync, JobStatus(kind="scrub", done=0, total=1 << 30))
+    told = shown(capsys, [HERE], open={"jobs": jobs})
+    assert "resync     1.0 GiB of 4.0 GiB (25 %), 80.0 MiB a second, 38 s left\n" in told
+    assert "scrub      0 bytes of 1.0 GiB (0 %)\n" in told
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" not in told
+    assert told.count("left") == 1
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 15 in shown(
+        capsys, [HERE], terminal=True, open={"jobs": jobs}
+    )
+
+
+def test_a_member_says_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    members = (
+        MemberStatus(path="/x", state="in sync", checksums="on", read_errors=3, wrong_checksums=1),
+        MemberStatus(path="/y", state="in sync", checksums="rebuilding"),
+        MemberStatus(path="/z", state="in sync"),
+        MemberStatus(path="/s", state="spare"),
+    )
+    told = shown(capsys, [HERE], open={"members": members})
+    assert "/x  in sync, 3 blocks rewritten, 1 block with a wrong checksum\n" in told
+    assert "/y  in sync, checksums are being rebuilt\n" in told
+    assert "/z  in sync, without checksums\n" in told
+    assert "/s  spare\n" in told

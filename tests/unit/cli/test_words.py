@@ -37,7 +37,7 @@ USUAL: dict[str, Any] = {
 def test_status_names_what_is_not_as_usual(changed: dict[str, Any], labels: list[str]) -> None:
     of = VolumeSettings(**USUAL | changed)
     assert [label for label, _ in restrictions(of)] == labels
-    assert len(settings(of)) == 6
+    assert len(settings(of)) == 7
 
 
 def test_secrets_are_shown_with_what_they_are_for() -> None:

@@ -145,3 +145,19 @@ def test_secrets_changed_while_it_is_unlocked_wait_whoever_changed_them(
     volume.worker = None
     assert not volume.secrets_wait, "a locked volume takes them"
     assert volume.next_settings().chap is ChapMode.AUTO
+
+
+def test_a_worker_that_is_busy_does_not_look_locked(volume: ManagedVolume, worker: Worker) -> None:
+    """What it said last is told, with a word that it is old."""
+
+    async def run() -> None:
+        volume._take(cast(WorkerClient, worker))
+        assert (await volume.report()).open == STATUS
+        worker.answers = False
+        silent = await volume.report()
+        assert (silent.state, silent.open) == (VolumeState.UNLOCKED, STATUS)
+        assert "has not said since" in (silent.reason or "")
+        worker.answers = True
+        assert (await volume.report()).reason is None
+
+    asyncio.run(run())

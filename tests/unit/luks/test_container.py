@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ PASSPHRASE = b"correct horse"
 HEADER_COPY = 16384
 
 
-def formatted(size: int = 64 * MIB, sector_size: int = 512, **more: str) -> FormattedContainer:
+def formatted(size: int = 64 * MIB, sector_size: int = 512, **more: Any) -> FormattedContainer:
     return format_container(size=size, sector_size=sector_size, passphrase=PASSPHRASE, iter_time_ms=0, **more)
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from tests.support import foreign
+from twinlock.block.file import FileDevice
 from twinlock.block.mirror.member import MemberState
 from twinlock.errors import (
     ArrayUnsupported,
@@ -144,10 +146,9 @@ def test_what_asks_for_a_decision_stays_refused(tmp_path: Path) -> None:
     unknown = spec.model_copy(update={"array": UUID(int=1)})
     with pytest.raises(MemberOfOtherArray):
         start(unknown)
-    superblock = Path(spec.members[1]).read_bytes()[4096:8192]
-    with Path(spec.members[1]).open("r+b") as file:
-        file.write(superblock)  # where metadata 1.1 would be
-        file.write(bytes(4096))
+    device = FileDevice.open(spec.members[1])
+    foreign.change(device, level=5)
+    device.close()
     with pytest.raises(ArrayUnsupported):
         start(spec)
     assert unheld(spec)

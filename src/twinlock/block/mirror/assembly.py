@@ -5,18 +5,23 @@ into the array (is the passphrase right?) before anything changes; :func:`start`
 writes down who takes part.
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from typing_extensions import Buffer
 
-from twinlock.block.device import BlockDevice
 from twinlock.block.mirror.bitmap import DAEMON_SLEEP, Bitmap, BitmapHeader, differing_pages
-from twinlock.block.mirror.layout import BLOCK, SUPERBLOCK_OFFSET, bitmap_bytes, bitmap_chunk
-from twinlock.block.mirror.member import Member, MemberState, open_data
+from twinlock.block.mirror.layout import bitmap_bytes, bitmap_chunk
+from twinlock.block.mirror.member import Member, MemberState
+from twinlock.block.mirror.metadata.served import NO_BITMAP
+from twinlock.block.mirror.reading import peek
 from twinlock.block.mirror.reconcile import Plan, Verdict, View, account, choice, reconcile
 from twinlock.block.mirror.record import FAILURE_STEP, Record
-from twinlock.block.mirror.superblock import format_uuid
+from twinlock.block.mirror.stack import close_table, disown_tables, open_data
+from twinlock.block.mirror.superblock import Feature, format_uuid
+from twinlock.block.mirror.suspects import Suspects
 from twinlock.block.observer import Observer
 from twinlock.errors import (
     ArrayUnsupported,
@@ -45,6 +50,9 @@ class Judgement:
     members: Sequence[Member]
     plan: Plan
     bitmap: Bitmap
+    tables: Path | None = None
+    """The folder for checksums of members that have no gap for them."""
+    checksums: bool = True
 
     @property
     def freshest(self) -> Member:
@@ -57,20 +65,30 @@ class Judgement:
         return self.freshest.superblock.header.size * SECTOR
 
     def read(self, offset: int, length: int) -> Buffer:
-        """The array's data from a member in sync; the last one's DeviceError if none can answer."""
-        *others, last = self._sources()
-        for source in others:
-            try:
-                return source.read(offset, length)
-            except DeviceError:
-                continue
-        return last.read(offset, length)
+        """The array's data, by the rule that the running array will go by; MediumError if none can answer."""
+        sources, suspects = self._sources(), self._suspects()
+        try:
+            for member in sources:
+                open_data(member, self.size, self.tables, checksums=self.checksums, make=False)
+            if not suspects.overlap(offset, length):
+                with contextlib.suppress(DeviceError):
+                    return sources[0].data.read(offset, length)
+            return peek(sources, suspects, offset, length)
+        finally:
+            for member in sources:
+                close_table(member)
 
-    def _sources(self) -> list[BlockDevice]:
+    def _sources(self) -> list[Member]:
         """The members in sync, in the order in which the running array will ask them."""
         in_sync = sorted(self.plan.having(Verdict.IN_SYNC), key=self._preference)
-        sources = (self.members[index] for index in in_sync)
-        return [open_data(member.device, member.superblock, self.size) for member in sources]
+        return [self.members[index] for index in in_sync]
+
+    def _suspects(self) -> Suspects:
+        """What :func:`start` will take for suspect; nothing is united yet."""
+        bitmap = self.bitmap.copy()
+        pairs = zip(self.members, self.plan.roles, strict=True)
+        _unite([member for member, role in pairs if role is not None], bitmap)
+        return Suspects(() if self.plan.clean else bitmap.marked(), bitmap.header.chunksize)
 
     def _preference(self, index: int) -> tuple[bool, int]:
         return self.members[index].superblock.write_mostly, self.plan.roles[index] or 0
@@ -84,8 +102,17 @@ class Assembly:
     needed: frozenset[int]
 
 
-def judge(members: Sequence[Member], *, expected_uuid: bytes | None) -> Judgement:
-    """Decide who is right; what cannot be decided is refused, by the errors of :meth:`Mirror.assemble`."""
+def judge(
+    members: Sequence[Member],
+    *,
+    expected_uuid: bytes | None,
+    tables: Path | None = None,
+    checksums: bool = True,
+) -> Judgement:
+    """Decide who is right; what cannot be decided is refused, by the errors of :meth:`Mirror.assemble`.
+
+    ``tables`` and ``checksums`` are for :meth:`Judgement.read`.
+    """
     if not members:
         raise ValueError("an array has at least one member")
     views = [View(m.path, m.superblock, None if m.bitmap is None else m.bitmap.header) for m in members]
@@ -98,9 +125,10 @@ def judge(members: Sequence[Member], *, expected_uuid: bytes | None) -> Judgemen
     _refuse_other_arrays(members, plan)
     if plan.having(Verdict.DIVERGED):
         raise MembersDiverged(account=account(views, plan), choice=choice(views, plan))
+    _promise_bitmaps(members, plan)
     bitmap = _bitmap(members[plan.freshest], plan)
     _refuse_other_geometry(members, plan, bitmap)
-    return Judgement(members, plan, bitmap)
+    return Judgement(members, plan, bitmap, tables, checksums)
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -124,18 +152,29 @@ def _refuse_other_arrays(members: Sequence[Member], plan: Plan) -> None:
         )
 
 
+def _promise_bitmaps(members: Sequence[Member], plan: Plan) -> None:
+    """A member that was away when the array was given its bitmap will have it in the same place."""
+    freshest = members[plan.freshest]
+    if not freshest.superblock.has_bitmap:
+        raise ArrayUnsupported(path=freshest.path, feature=NO_BITMAP)
+    offset = freshest.superblock.header.bitmap_offset
+    for member in members:
+        if not member.superblock.has_bitmap:
+            features = member.superblock.header.feature_map | int(Feature.BITMAP_OFFSET)
+            member.superblock = member.superblock.change(feature_map=features, bitmap_offset=offset)
+
+
 def _refuse_other_geometry(members: Sequence[Member], plan: Plan, bitmap: Bitmap) -> None:
     """Members that cannot hold what the freshest says an array holds."""
     common = members[plan.freshest].superblock.header
-    end = SUPERBLOCK_OFFSET + common.bitmap_offset * SECTOR + len(bitmap.pages) * BLOCK
     for member, role in zip(members, plan.roles, strict=True):
         header = member.superblock.header
         if role is None:
             continue
         if header.data_size < common.size:
             raise MemberUnusable(path=member.path, reason="it is smaller than the array")
-        if end > header.data_offset * SECTOR:
-            raise ArrayUnsupported(path=member.path, feature="a data area that begins inside the bitmap")
+        if not member.has_room_for(bitmap):
+            raise ArrayUnsupported(path=member.path, feature="a bitmap for which this member has no room")
 
 
 # -- the start ------------------------------------------------------------------------------------
@@ -164,8 +203,17 @@ def _bitmap(freshest: Member, plan: Plan) -> Bitmap:
     return bitmap
 
 
-def start(judgement: Judgement, *, clock: Callable[[], float], observer: Observer) -> Assembly:
-    """Write down who takes part; raises MemberUnusable if that cannot be written."""
+def start(
+    judgement: Judgement,
+    attach: Callable[[Member, int], None],
+    *,
+    clock: Callable[[], float],
+    observer: Observer,
+) -> Assembly:
+    """Write down who takes part; raises MemberUnusable if that cannot be written.
+
+    ``attach`` gives a member its ``data``, of so many bytes.
+    """
     members, plan, bitmap = judgement.members, judgement.plan, judgement.bitmap
     common = judgement.freshest.superblock
     for member, verdict, role in zip(members, plan.verdicts, plan.roles, strict=True):
@@ -174,14 +222,17 @@ def start(judgement: Judgement, *, clock: Callable[[], float], observer: Observe
         going_on = verdict is Verdict.CONTINUE
         member.recovered = member.superblock.header.recovery_offset * SECTOR if going_on else 0
         if role is not None:
-            member.data = open_data(member.device, member.superblock, common.header.size * SECTOR)
-    _unite(members, bitmap)
-    record = Record(members, common, bitmap, clock=clock, observer=observer)
+            attach(member, common.header.size * SECTOR)
+    _unite([member for member in members if member.role is not None], bitmap)
+    checked = any(member.checked is not None for member in members)
+    suspects = bitmap.marked() if checked and not plan.clean else ()
+    record = Record(members, common, bitmap, attach=attach, suspects=suspects, clock=clock, observer=observer)
     try:
         _write_down(record)
     except DeviceError as error:
         reason = f"it cannot be written to ({error})"
         raise MemberUnusable(path=judgement.freshest.path, reason=reason) from error
+    disown_tables(record)
     return Assembly(record, frozenset(_needed(record, plan, bitmap)))
 
 
@@ -189,7 +240,7 @@ def _unite(members: Sequence[Member], bitmap: Bitmap) -> None:
     """Mark what any member has marked: a crash may have come between the members' bitmaps."""
     for member in members:
         own = member.bitmap
-        if member.role is None or own is None or own is bitmap:
+        if own is None or own is bitmap:
             continue
         if own.header.chunksize == bitmap.header.chunksize and own.chunks == bitmap.chunks:
             bitmap.mark(own.marked())
@@ -223,7 +274,7 @@ def _outdated_pages(member: Member, bitmap: Bitmap) -> Collection[int]:
 
 def _needed(record: Record, plan: Plan, bitmap: Bitmap) -> set[int]:
     """Chunks to be copied: the marked ones after a crash and for a member that rebuilds, or all of them."""
-    needed: set[int] = set()
+    needed: set[int] = set(record.suspects.chunks)
     rebuilding = [member for member in record.live() if member.state is MemberState.REBUILDING]
     if rebuilding or (len(record.readers) > 1 and not plan.clean):
         needed |= bitmap.marked()

@@ -9,12 +9,19 @@ from typing import Any, Self
 
 from typing_extensions import Buffer
 
+from twinlock.block.device import BlockDevice
 from twinlock.block.mirror.layout import BITMAP_HEADER, BLOCK, bitmap_bytes, chunk_count
-from twinlock.units import SECTOR
+from twinlock.block.mirror.metadata.base import Metadata
+from twinlock.block.mirror.superblock import Superblock
+from twinlock.units import SECTOR, round_up
 from twinlock.wire.structure import Structure, raw, structure, u32, u64
 
 MAGIC = 0x6D746962
 VERSION = 4
+HOST_ENDIAN = 3
+"""An old version with its bits in words of the host: the same, where the host is little-endian."""
+SMALLEST_CHUNK = BLOCK
+"""As mdadm: chunks below a page are not made."""
 STALE = 1 << 1
 """A bit of ``state``: the bitmap says nothing."""
 DAEMON_SLEEP = 5
@@ -106,6 +113,17 @@ class Bitmap:
         """4 KiB of the bitmap as they go to disk."""
         return bytes(self._content[number * BLOCK : (number + 1) * BLOCK])
 
+    def used(self, number: int, unit: int) -> int:
+        """How many bytes of a page hold header or bits, in whole ``unit``s."""
+        end = BITMAP_HEADER + (self.chunks + 7) // 8
+        return min(round_up(end, unit) - number * BLOCK, BLOCK)
+
+    def size_on_disk(self, start: int, block_size: int) -> int:
+        """Bytes that are written of a bitmap that begins at byte ``start`` of a device."""
+        last = self.pages[-1]
+        whole = not start % BLOCK
+        return last * BLOCK + (BLOCK if whole else self.used(last, max(SECTOR, block_size)))
+
     @property
     def pages(self) -> range:
         """The numbers of all its pages."""
@@ -122,10 +140,28 @@ def header_fault(header: BitmapHeader, set_uuid: bytes) -> str | None:
     chunk = header.chunksize
     faults = (
         (header.magic != MAGIC, "it has no magic number"),
-        (header.version != VERSION, f"its version is {header.version}"),
+        (header.version not in (VERSION, HOST_ENDIAN), f"its version is {header.version}"),
         (header.nodes != 0, "it is that of a cluster"),
-        (chunk < SECTOR or chunk & (chunk - 1) != 0, f"its chunk size is {chunk}"),
+        (chunk < SMALLEST_CHUNK or chunk & (chunk - 1) != 0, f"its chunk size is {chunk}"),
         (header.uuid != set_uuid, "it belongs to another array"),
         (header.sync_size == 0, "it covers nothing"),
     )
     return next((sentence for wrong, sentence in faults if wrong), None)
+
+
+def read_bitmap(device: BlockDevice, superblock: Superblock, metadata: Metadata) -> Bitmap | None:
+    """The bitmap of a member, or None if it cannot be used.  DeviceError passes through."""
+    area = metadata.bitmap_area(superblock, device.size)
+    block = max(SECTOR, device.block_size)
+    if len(area) < block:
+        return None
+    first = bytes(device.read(area.start, round_up(BITMAP_HEADER, block)))
+    header = BitmapHeader.parse(metadata.bitmap_page(first))
+    fields = superblock.header
+    if header_fault(header, fields.set_uuid) is not None or header.sync_size != fields.size:
+        return None
+    blank = Bitmap(header)
+    size = blank.size_on_disk(area.start, device.block_size)
+    if size > len(area):
+        return None
+    return Bitmap.parse(metadata.bitmap_page(bytes(device.read(area.start, size))))

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+from twinlock.block.checked.blank import prepare_table, write_table_header
+from twinlock.block.checked.header import HEADER_SIZE, TableHeader
+from twinlock.block.checked.place import TablePlace
 from twinlock.block.device import BlockDevice
 from twinlock.block.mirror import layout
 from twinlock.block.mirror.bitmap import Bitmap, BitmapHeader
 from twinlock.block.mirror.layout import MemberLayout, array_size, member_layout, minimum_member_size
+from twinlock.block.mirror.stamp import stamp
 from twinlock.block.mirror.superblock import ACTIVE, CLEAN, ROLE_SPARE, Feature, Superblock, SuperblockHeader
 from twinlock.errors import MemberTooSmall
 from twinlock.units import MIB, SECTOR, format_size
@@ -42,7 +46,7 @@ def create_array(
         set_uuid=array_uuid,
         set_name=name.encode()[:32],
         ctime=now,
-        utime=now,
+        utime=stamp(now),
         size=size // SECTOR,
         raid_disks=len(members),
         bitmap_offset=(layout.BITMAP_OFFSET - layout.SUPERBLOCK_OFFSET) // SECTOR,
@@ -60,8 +64,26 @@ def create_array(
             data_offset=place.data_offset // SECTOR,
             data_size=place.data_size // SECTOR,
         )
-        device.write(layout.SUPERBLOCK_OFFSET, Superblock(header, roles).build())
+        superblock = Superblock(header, roles).build()
+        write_table_header(table_place(device, place), _table_header(header, place), superblock)
+        device.write(layout.SUPERBLOCK_OFFSET, superblock)
         device.flush()
+
+
+def table_place(device: BlockDevice, place: MemberLayout) -> TablePlace:
+    """Where the checksum table of a new member lies."""
+    header = place.data_offset - HEADER_SIZE
+    return TablePlace(device, header, place.table_offset, (header - place.table_offset) // layout.TABLE_ENTRY)
+
+
+def _table_header(header: SuperblockHeader, place: MemberLayout) -> TableHeader:
+    """Of a table that is all zeros: it covers all of the data, and nothing is known of any."""
+    return TableHeader(
+        array_uuid=header.set_uuid,
+        device_uuid=header.device_uuid,
+        data_offset=place.data_offset,
+        covered=place.data_size,
+    )
 
 
 def _place(device: BlockDevice) -> MemberLayout:
@@ -91,6 +113,7 @@ def _bitmap(array_uuid: bytes, size: int, *, marked: bool) -> Bitmap:
 
 def _prepare(device: BlockDevice, place: MemberLayout, bitmap: Bitmap) -> None:
     """Everything but the superblock, on the medium."""
+    prepare_table(table_place(device, place), place.data_size)
     device.allocate(0, place.table_end)
     for start, end in _to_wipe(device.size, place):
         for offset in range(start, end, MIB):
@@ -106,6 +129,6 @@ def _to_wipe(size: int, place: MemberLayout) -> tuple[tuple[int, int], ...]:
     block = layout.BLOCK
     return (
         (0, layout.BITMAP_OFFSET + layout.BITMAP_ROOM + layout.SIGNATURE_AREA),
-        (place.table_offset, place.table_offset + layout.TABLE_HEADER),
+        (place.data_offset - HEADER_SIZE, place.data_offset),
         ((size - layout.SIGNATURE_AREA) // block * block, size),
     )

@@ -3,12 +3,14 @@
 The common case, a chunk that is marked already, costs one look under a lock.  The
 others take their turn at the record, and whoever comes first marks the chunks of all
 who wait.  A bit is cleared when its chunk rested for a whole period, was flushed after
-its last write, and no member is missing.
+its last write, and no member is missing; and not while the chunk is suspect, for the bit is what
+would make it so again after the next crash.
 """
 
 from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 
+from twinlock.block.mirror.bitmap import Bitmap
 from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.superblock import ACTIVE, CLEAN
 
@@ -109,9 +111,24 @@ class WriteIntent:
             self._touched.add(chunk)  # its copy is not flushed yet
 
     def forget_needs(self) -> None:
-        """There is nobody left to copy to."""
+        """There is nobody left to copy to.  Suspect chunks are still to be settled."""
         with self._lock:
-            self._needed.clear()
+            self._needed &= self._record.suspects.chunks
+
+    def adopt(self, bitmap: Bitmap, needed: Iterable[int], *, active: bool) -> None:
+        """The array has another bitmap from now on.  The caller keeps writes out meanwhile."""
+        with self._lock:
+            self._active = active
+            self._shift = bitmap.header.chunksize.bit_length() - 1
+            self._marked = bitmap.marked()
+            self._needed = set(needed)
+            self._touched = set(self._marked)
+            self._copying = None
+
+    def known_marked(self) -> set[int]:
+        """The chunks that are marked."""
+        with self._lock:
+            return set(self._marked)
 
     def needed(self) -> list[int]:
         """The chunks in need of a copy, in order."""
@@ -158,9 +175,10 @@ class WriteIntent:
             self._record.commit(resync_offset=CLEAN)
 
     def _resting(self) -> set[int]:
-        return self._marked - self._touched - self._needed - self._busy.keys()
+        doubtful = self._needed | self._record.suspects.chunks
+        return self._marked - self._touched - doubtful - self._busy.keys()
 
     def _idle(self) -> bool:
-        undecided = self._needed and len(self._record.readers) > 1
+        undecided = (self._needed and len(self._record.readers) > 1) or self._record.suspects.chunks
         written = self._busy or self._touched or not self._quiet
         return self._active and not written and not undecided

@@ -9,7 +9,8 @@ other have both counted, and neither count means anything to the other.
 So a member that is behind has to belong to the past of the freshest.  Its table of
 roles says which devices were part of the array when it was last written: if one of
 them is of the freshest line, that one has seen all that the member has.  Devices are told apart by their
-number; a place says little, for whoever replaces a disk gets the place of the old one.
+number; a place says little, for whoever replaces a disk gets the place of the old one.  But a device keeps
+its place as long as the array has that place, which tells apart two devices that were given one number.
 """
 
 from collections.abc import Sequence
@@ -63,6 +64,12 @@ class Plan:
     roles: tuple[int | None, ...]
     clean: bool
     bitmap_valid: bool
+    by_bitmap: tuple[bool, ...] = ()
+    """Who lacks only what is marked, be there a place for it or not."""
+
+    def lacks_only_marked(self, index: int) -> bool:
+        """True if the member of that index can catch up from the bitmap, were there a place for it."""
+        return self.by_bitmap[index]
 
     def having(self, verdict: Verdict) -> list[int]:
         """The indices of the views with this verdict."""
@@ -75,27 +82,55 @@ def reconcile(views: Sequence[View], expected_uuid: bytes | None = None) -> Plan
     Without ``expected_uuid`` the array is that of the member with most events.
     """
     complete = [
-        index for index, view in enumerate(views) if _complete(view) and _expected(view, expected_uuid)
+        index
+        for index, view in enumerate(views)
+        if is_complete(view.superblock) and _expected(view, expected_uuid)
     ]
     if not complete:
         return None
-    freshest = max(complete, key=lambda index: (views[index].superblock.header.events, -index))
+    candidates = [views[index] for index in complete]
+    freshest = max(complete, key=lambda index: (*_freshness(views[index], candidates), -index))
     judge = views[freshest]
     bitmap_valid = _bitmap_valid(judge)
     line = [judge.superblock, *(view.superblock for view in views if _current(view, judge))]
     verdicts = [_verdict(view, judge, line, bitmap_valid=bitmap_valid) for view in views]
     verdicts[freshest] = Verdict.IN_SYNC
+    by_bitmap = tuple(verdict is Verdict.CATCH_UP for verdict in verdicts)
     roles = _assign_roles(views, verdicts, freshest)
     clean = judge.superblock.clean
-    return Plan(freshest, tuple(verdicts), tuple(roles), clean, bitmap_valid)
+    return Plan(freshest, tuple(verdicts), tuple(roles), clean, bitmap_valid, by_bitmap)
+
+
+def ran_apart(one: View, other: View) -> bool:
+    """True if each of two members of one array was written to without the other."""
+    plan = reconcile([one, other])
+    return plan is not None and bool(plan.having(Verdict.DIVERGED))
+
+
+def _freshness(view: View, others: Sequence[View]) -> tuple[int, int]:
+    """What orders members: the event count, and where that is one number, who is called gone by fewer.
+
+    A crash may cut a change off between two superblocks; who lacks it, started alone, counts as far as
+    who has it.  Of two of which only one calls the other gone, that one has all that was acknowledged.
+    """
+    own = view.superblock
+    gone = sum(_calls(other.superblock, own) == ROLE_FAULTY for other in others if _rivals(view, other))
+    return own.header.events, -gone
+
+
+def _rivals(view: View, other: View) -> bool:
+    """True for two devices of one array with the same event count."""
+    mine, its = view.superblock.header, other.superblock.header
+    return mine.set_uuid == its.set_uuid and mine.events == its.events and mine.dev_number != its.dev_number
 
 
 def _expected(view: View, uuid: bytes | None) -> bool:
     return uuid is None or view.superblock.header.set_uuid == uuid
 
 
-def _complete(view: View) -> bool:
-    return view.superblock.active and not view.superblock.features & Feature.RECOVERY_OFFSET
+def is_complete(superblock: Superblock) -> bool:
+    """True if the device has, or had, all of the array's data."""
+    return superblock.active and not superblock.features & Feature.RECOVERY_OFFSET
 
 
 def _bitmap_valid(view: View) -> bool:
@@ -108,6 +143,8 @@ def _verdict(view: View, judge: View, line: Sequence[Superblock], *, bitmap_vali
     theirs, right = view.superblock, judge.superblock
     if theirs.header.set_uuid != right.header.set_uuid:
         return Verdict.OTHER_ARRAY
+    if theirs.header.events > right.header.events + EVENT_MARGIN:
+        return Verdict.DIVERGED  # it is not complete, and has seen what no complete member here has
     if not theirs.active:
         return Verdict.REBUILD
     bond = _bond(theirs, line)
@@ -137,6 +174,8 @@ def _bond(theirs: Superblock, line: Sequence[Superblock]) -> _Bond:
     own = theirs.header.dev_number
     if any(_calls(theirs, one) == one.role and not _namesake(theirs, one) for one in line):
         return _Bond.WITNESSED
+    if _had_to_move(theirs, line) or any(_know_each_other(theirs, one) for one in line):
+        return _Bond.WITNESSED
     if any(_calls(theirs, one) != ROLE_SPARE for one in line):
         return _Bond.NONE  # it outlived one of the line, or means another device by the number
     companions = [number for number in _live(theirs) if number != own]
@@ -147,6 +186,25 @@ def _bond(theirs: Superblock, line: Sequence[Superblock]) -> _Bond:
 
 def _calls(theirs: Superblock, other: Superblock) -> int:
     return theirs.role_of(other.header.dev_number)
+
+
+def _know_each_other(theirs: Superblock, other: Superblock) -> bool:
+    """True if each calls the other a part of the array: whoever goes on alone calls the others gone first."""
+    mutual = max(_calls(theirs, other), _calls(other, theirs)) <= ROLE_MAX
+    return mutual and not _namesake(theirs, other)
+
+
+def _had_to_move(theirs: Superblock, line: Sequence[Superblock]) -> bool:
+    """True if theirs knows one of the line in a place that was given up since, and saw none of them fail.
+
+    A replacement has an additional place until it is complete; and places may become fewer.
+    """
+    right = line[0]
+    live = [number for number, role in enumerate(right.roles) if role <= ROLE_MAX]
+    if any(theirs.role_of(number) > ROLE_MAX for number in live):
+        return False
+    known = (one for one in line if not _namesake(theirs, one))
+    return any(right.header.raid_disks <= _calls(theirs, one) < theirs.header.raid_disks for one in known)
 
 
 def _namesake(theirs: Superblock, other: Superblock) -> bool:
@@ -185,7 +243,7 @@ def _agree(view: View, judge: View) -> bool:
 
 def _current(view: View, judge: View) -> bool:
     same_array = view.superblock.header.set_uuid == judge.superblock.header.set_uuid
-    return same_array and _complete(view) and _agree(view, judge)
+    return same_array and is_complete(view.superblock) and _agree(view, judge)
 
 
 def _unfinished(view: View, judge: View, *, bitmap_valid: bool) -> Verdict:
@@ -205,6 +263,8 @@ def _unfinished(view: View, judge: View, *, bitmap_valid: bool) -> Verdict:
 def _stale(view: View, judge: View, *, bitmap_valid: bool) -> Verdict:
     theirs = view.superblock
     filled = not theirs.features & Feature.RECOVERY_OFFSET or theirs.features & Feature.RECOVERY_BITMAP
+    if theirs.header.size != judge.superblock.header.size:
+        return Verdict.REBUILD  # the bitmap says nothing of what was added to the array without it
     cleared = judge.bitmap.events_cleared if judge.bitmap is not None else 0
     if filled and bitmap_valid and theirs.header.events >= cleared:
         return Verdict.CATCH_UP
@@ -221,10 +281,17 @@ def _assign_roles(views: Sequence[View], verdicts: list[Verdict], freshest: int)
     free = set(range(views[freshest].superblock.header.raid_disks))
     numbers: set[int] = set()
     freshest_first = sorted(range(len(views)), key=lambda index: index != freshest)
+    right = views[freshest].superblock
     for verdict in (Verdict.IN_SYNC, Verdict.CATCH_UP, Verdict.CONTINUE, Verdict.REBUILD):
-        for index in [index for index in freshest_first if verdicts[index] is verdict]:
+        alike = [index for index in freshest_first if verdicts[index] is verdict]
+        for index in sorted(alike, key=lambda index: not _expected_by(right, views[index].superblock)):
             superblock = views[index].superblock
-            place = _place(superblock.role, free, any_place=verdict in _MOVABLE)
+            wanted = right.role_of(superblock.header.dev_number)
+            if verdict not in _MOVABLE or wanted > ROLE_MAX:
+                wanted = superblock.role
+            place = _place(wanted, free, any_place=verdict in _MOVABLE)
+            if verdict in _MOVABLE and superblock.header.data_size < right.header.size:
+                place = None  # the array has grown without it: a start without it is better than none
             if place is None or superblock.header.dev_number in numbers:
                 verdicts[index] = Verdict.SPARE
                 continue
@@ -232,6 +299,11 @@ def _assign_roles(views: Sequence[View], verdicts: list[Verdict], freshest: int)
             free.discard(place)
             numbers.add(superblock.header.dev_number)
     return roles
+
+
+def _expected_by(right: Superblock, theirs: Superblock) -> bool:
+    """True if the freshest gives the device a place: a change of places may have been cut off."""
+    return right.role_of(theirs.header.dev_number) <= ROLE_MAX
 
 
 def _place(wanted: int, free: set[int], *, any_place: bool) -> int | None:
@@ -249,12 +321,13 @@ def account(views: Sequence[View], plan: Plan) -> str:
 
 
 def choice(views: Sequence[View], plan: Plan) -> str:
-    """How to choose between members that ran apart."""
+    """How to choose between members that ran apart: also before anything is configured."""
     judge = views[plan.freshest]
     others = _names([views[index] for index in plan.having(Verdict.DIVERGED)])
     return (
-        f"to go on with {judge.path}, disconnect (or move away) {others} and unlock again; "
-        f"to go on with {others}, disconnect {judge.path}"
+        f"to go on with {judge.path}, and lose what only {others} has: twinlock member choose NAME "
+        f"{judge.path} (NAME is the volume's); or the other way round; where the volume is not configured "
+        "yet, disconnect what you do not want"
     )
 
 

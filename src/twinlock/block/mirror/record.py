@@ -6,12 +6,14 @@ next.  A member that cannot take a commit is failed, and the others are told so 
 the next; nobody above hears of success before that.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import RLock
 
 from twinlock.block.mirror.bitmap import Bitmap
 from twinlock.block.mirror.member import Member, MemberState
+from twinlock.block.mirror.stamp import stamp
 from twinlock.block.mirror.superblock import (
     CLEAN,
     ROLE_FAULTY,
@@ -20,6 +22,7 @@ from twinlock.block.mirror.superblock import (
     Feature,
     Superblock,
 )
+from twinlock.block.mirror.suspects import Suspects
 from twinlock.block.observer import Observer
 from twinlock.errors import DeviceError, SpaceExhausted, WriteFailed
 from twinlock.units import SECTOR
@@ -44,10 +47,15 @@ class Record:
         common: Superblock,
         bitmap: Bitmap,
         *,
+        attach: Callable[[Member, int], None],
+        suspects: Iterable[int] = (),
         clock: Callable[[], float],
         observer: Observer,
     ) -> None:
         self.lock = RLock()
+        self.attach = attach
+        """Gives a member its way to so many bytes of the array's data."""
+        self.suspects = Suspects(suspects, bitmap.header.chunksize)
         self.members = list(members)
         self.common = common
         self.bitmap = bitmap
@@ -71,9 +79,34 @@ class Record:
         """True if a place in the array has no member in sync."""
         return len(self.readers) < self.common.header.raid_disks
 
+    @property
+    def places(self) -> int:
+        """How many members the array should have."""
+        return self.common.header.raid_disks
+
+    @property
+    def size(self) -> int:
+        """Bytes of the array."""
+        return self.common.header.size * SECTOR
+
+    def free_places(self) -> list[int]:
+        """The places that have no member, or one that failed."""
+        taken = {member.role for member in self.live()}
+        return [place for place in range(self.places) if place not in taken]
+
+    def spares(self) -> list[Member]:
+        """The members that wait, and are known to all by a number of their own.
+
+        A stale member for which there was no place at the start is none: what it holds is left alone.
+        """
+        numbers = {member.dev_number for member in self.live()}
+        waiting = [m for m in self.members if m.state is MemberState.SPARE and not m.superblock.active]
+        return [member for member in waiting if member.dev_number not in numbers]
+
     def roles(self) -> tuple[int, ...]:
         """The role of every device number: a place for the live, faulty for who had one and is not."""
-        places = {member.dev_number: member.role for member in self.live() if member.role is not None}
+        places = dict.fromkeys((member.dev_number for member in self.spares()), ROLE_SPARE)
+        places |= {member.dev_number: member.role for member in self.live() if member.role is not None}
         known = self.common.roles + (ROLE_SPARE,) * (max(places, default=-1) + 1 - len(self.common.roles))
         gone = (ROLE_FAULTY if role <= ROLE_MAX else role for role in known)
         return tuple(places.get(number, role) for number, role in enumerate(gone))
@@ -103,6 +136,17 @@ class Record:
             self._expel({member: error for member, error in broken.items() if member.state in _LIVE})
             self.settle()
 
+    def expel(self, broken: dict[Member, DeviceError]) -> None:
+        """As :meth:`fail`, but who cannot be told of it now is told later: for reads, which do not wait.
+
+        What cannot be said stays due (``recorded``): no write or flush is acknowledged before it is said.
+        Raises WriteFailed only if no member in sync would be left.
+        """
+        with self.lock:
+            self._expel({member: error for member, error in broken.items() if member.state in _LIVE})
+            with suppress(DeviceError):
+                self.settle()
+
     def settle(self) -> None:
         """Return once every failure is on disk.  Raises as :meth:`commit` does.
 
@@ -121,6 +165,28 @@ class Record:
                     member.state = MemberState.IN_SYNC
             self._refresh()
             self.commit()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Within, members, places and common fields may be changed; on leaving that is on disk.
+
+        Nothing is acknowledged before it is.  Raises as :meth:`commit` does.
+        """
+        try:
+            with self.lock:
+                yield
+                self.recorded = False
+                self._refresh()
+                self._commit(FAILURE_STEP)
+        finally:
+            self._tell()
+
+    def restore(self, members: Collection[Member], common: Superblock) -> None:
+        """Members and places are those of before a change that failed; who failed meanwhile stays out."""
+        with self.lock:
+            self.members[:] = members
+            self.common = self.common.change(raid_disks=common.header.raid_disks)
+            self._refresh()
 
     # -- the bitmap -----------------------------------------------------------------------------
 
@@ -167,6 +233,7 @@ class Record:
                 break
             self._expel(broken)
             step = FAILURE_STEP
+        self.common = self.common.change(roles=self.roles())
         self.recorded = True
 
     def _store(self) -> dict[Member, DeviceError]:
@@ -176,7 +243,7 @@ class Record:
         self.bitmap.change(events=self.events, events_cleared=cleared)
         for member in self.writers:
             self._attempt(broken, member, partial(_store_page, self.bitmap, 0, True))
-        for member in self.writers:
+        for member in (*self.writers, *self.spares()):
             self._attempt(broken, member, partial(_store_superblock, self._superblock_of(member)))
         return broken
 
@@ -230,21 +297,29 @@ class Record:
             )
         return self.common.change(
             roles=self.roles(),
+            filling=self._filling(),
             feature_map=int(features),
             events=self.events,
-            utime=int(self._clock()),
+            utime=stamp(self._clock()),
             resync_offset=self.resync_offset,
             dev_number=own.dev_number,
             device_uuid=own.device_uuid,
             devflags=own.devflags,
+            bitmap_offset=own.bitmap_offset,
             data_offset=own.data_offset,
             data_size=own.data_size,
+            super_offset=own.super_offset,
             bblog_shift=own.bblog_shift,
             bblog_size=own.bblog_size,
             bblog_offset=own.bblog_offset,
             recovery_offset=self._recovery_offset(member),
             cnt_corrected_read=member.corrected_reads,
         )
+
+    def _filling(self) -> frozenset[int]:
+        """The numbers of members that have a place and not yet all of the data."""
+        rebuilding = (member for member in self.live() if member.state is MemberState.REBUILDING)
+        return frozenset(member.dev_number for member in rebuilding)
 
     def _recovery_offset(self, member: Member) -> int:
         """Sectors that the kernel need not look at, whatever the bitmap says of them: none during writes."""

@@ -1,45 +1,30 @@
 """Resync: chunks in which the members may differ are copied, while the array is in use.
 
 One piece is copied at a time, and its range is held meanwhile, so a write to it comes
-either before the copy or after it on every member.  The source is the member that
-reads are answered from, so what a reader has seen stays true.  Members in sync are
-compared before they are written to: after a crash most of a marked chunk agrees, and
-a hole of a sparse file stays one.  A member that rebuilds is just written to, the first
-time.  What no member can read is left out, and its chunk is tried again later.
+either before the copy or after it on every member.  How a piece is copied is
+:mod:`twinlock.block.mirror.copying`; here is decided which, and when a copy is over.
+What no member can read is left out, and its chunk is tried again later.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from typing_extensions import Buffer
-
+from twinlock.block.mirror.copying import Copying
 from twinlock.block.mirror.intent import WriteIntent
-from twinlock.block.mirror.layout import BLOCK
 from twinlock.block.mirror.member import Member, MemberState
+from twinlock.block.mirror.progress import Progress
 from twinlock.block.mirror.ranges import RangeLock
-from twinlock.block.mirror.reading import read_anywhere, whole_blocks
 from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.superblock import CLEAN
 from twinlock.block.observer import Observer
-from twinlock.errors import DeviceError, MediumError, SpaceExhausted
-from twinlock.units import KIB, MIB, SECTOR
+from twinlock.errors import DeviceError
+from twinlock.units import MIB
 
 PIECE = MIB
 """Bytes copied in one step: what a write to the same place may have to wait for."""
-SLICE = 64 * KIB
-"""Bytes compared at once, and written if they differ."""
 RETRY = 60.0
 """Seconds until chunks that could not be copied are tried again."""
 CHECKPOINT = 60.0
 """Seconds between notes on disk of how far a rebuild has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Bytes copied, of those in need of it when the work began (and since)."""
-
-    done: int = 0
-    total: int = 0
 
 
 class Resync:
@@ -59,11 +44,9 @@ class Resync:
         self._ranges = ranges
         self._clock = clock
         self._observer = observer
-        self._size = record.common.header.size * SECTOR
-        self._chunk_size = record.bitmap.header.chunksize
+        self._copying = Copying(record, ranges, observer)
         self._queue: list[int] = []
         self._position: int | None = None
-        self._unread: MediumError | None = None
         self._tried: set[int] = set()
         self._retry_at: float | None = None
         self._noted_at = clock()
@@ -71,10 +54,9 @@ class Resync:
 
     def step(self) -> bool:
         """Copy one piece; True if there is more to copy now."""
-        targets = self._record.writers
-        if len(targets) < 2:
+        if len(self._record.writers) < 2 and not self._record.suspects.chunks:
             self._intent.forget_needs()
-            self._stop()
+            self.begin_anew()
             return False
         if self._waits():
             return False
@@ -85,6 +67,12 @@ class Resync:
         self._copy_or_postpone(position)
         self._note_progress()
         return True
+
+    def begin_anew(self) -> None:
+        """The members, or what they need, are others now: what is to be copied is found out again."""
+        self._queue, self._position, self.progress = [], None, Progress()
+        self._retry_at = None
+        self._tried.clear()
 
     def checkpoint(self) -> None:
         """Put down on disk how far each rebuild of a whole member has come, if nobody writes.
@@ -107,6 +95,10 @@ class Resync:
 
     # -- which chunk ----------------------------------------------------------------------------
 
+    @property
+    def _chunk_size(self) -> int:
+        return self._record.bitmap.header.chunksize
+
     def _waits(self) -> bool:
         if self._retry_at is not None and self._clock() < self._retry_at:
             return True
@@ -124,30 +116,29 @@ class Resync:
             remaining = sum(self._length(chunk) for chunk in self._queue)
             self.progress = Progress(self.progress.done, self.progress.done + remaining)
         chunk = self._queue.pop()
-        self._unread = None
+        self._copying.begin(chunk, again=chunk in self._tried)
         self._intent.copying(chunk)
         return chunk * self._chunk_size
 
     def _length(self, chunk: int) -> int:
-        return min((chunk + 1) * self._chunk_size, self._size) - chunk * self._chunk_size
+        return min((chunk + 1) * self._chunk_size, self._record.size) - chunk * self._chunk_size
 
     def _copy_or_postpone(self, position: int) -> None:
         chunk = position // self._chunk_size
         end = chunk * self._chunk_size + self._length(chunk)
-        size = min(PIECE, end - position)
-        last = position + size == end
         try:
-            self._copy(position, size)
-            if last and self._unread is not None:
-                raise self._unread
+            done = self._copying.copy(position, min(PIECE, end - position), end - position)
+            last = position + done == end
+            if last:
+                self._copying.end()
         except DeviceError as error:
             self._postpone(chunk, position, error)
             return
-        self._position = None if last else position + size
+        self._position = None if last else position + done
         if last:
             self._tried.discard(chunk)
             self._intent.copied(chunk)
-        self._advance(size)
+        self._advance(done)
 
     def _advance(self, size: int) -> None:
         self.progress = Progress(self.progress.done + size, self.progress.total)
@@ -157,68 +148,10 @@ class Resync:
         """Leave the chunk needed and go on with the next; the next round waits."""
         self._position = None
         self._tried.add(chunk)
-        self._advance(chunk * self._chunk_size - reached)
+        self._advance(chunk * self._chunk_size - reached)  # the next round counts all of it again
         self._observer.resync_stalled(error)
         if not self._queue:
             self._retry_at = self._clock() + RETRY
-
-    def _stop(self) -> None:
-        self._queue, self._position, self.progress = [], None, Progress()
-        self._tried.clear()
-
-    # -- the copy -------------------------------------------------------------------------------
-
-    def _copy(self, offset: int, size: int) -> None:
-        with self._ranges.hold(*whole_blocks(self._record, offset, size)):
-            source = self._record.readers[0]
-            for place, data in self._read(source, offset, size):
-                for target in self._record.writers:
-                    if target is not source:
-                        self._bring(target, place, data)
-
-    def _read(self, source: Member, offset: int, size: int) -> Iterable[tuple[int, Buffer]]:
-        """What can be read of the piece, and where it belongs."""
-        try:
-            return [(offset, source.data.read(offset, size))]
-        except DeviceError:
-            return self._read_blocks(offset, size)
-
-    def _read_blocks(self, offset: int, size: int) -> Iterator[tuple[int, Buffer]]:
-        for place in range(offset, offset + size, BLOCK):
-            length = min(BLOCK, offset + size - place)
-            try:
-                yield place, read_anywhere(self._record, self._observer, place, length)
-            except MediumError as error:
-                self._unread = self._unread or error
-
-    def _bring(self, target: Member, offset: int, data: Buffer) -> None:
-        """What was written once, and is copied again for one block of it, is compared too."""
-        fresh = offset // self._chunk_size not in self._tried
-        if fresh and target.state is MemberState.REBUILDING:
-            self._write(target, offset, data)
-        else:
-            self._write_differences(target, offset, memoryview(data))
-
-    def _write_differences(self, target: Member, offset: int, data: memoryview) -> None:
-        for start in range(0, data.nbytes, SLICE):
-            part = bytes(data[start : start + SLICE])  # views are compared byte by byte, bytes all at once
-            if not self._agrees(target, offset + start, part):
-                self._write(target, offset + start, part)
-
-    def _agrees(self, target: Member, offset: int, part: bytes) -> bool:
-        try:
-            return bytes(target.data.read(offset, len(part))) == part
-        except DeviceError:
-            return False
-
-    def _write(self, target: Member, offset: int, data: Buffer) -> None:
-        try:
-            target.data.write(offset, data)
-        except SpaceExhausted as error:
-            self._observer.space_exhausted(target.role or 0, error)
-            raise
-        except DeviceError as error:
-            self._record.fail({target: error})
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -228,7 +161,7 @@ class Resync:
     def _reached(self) -> int:
         """Bytes of the array, from its start, in which no copy is needed."""
         needed = self._intent.needed()
-        return needed[0] * self._chunk_size if needed else self._size
+        return needed[0] * self._chunk_size if needed else self._record.size
 
     def _note_progress(self) -> None:
         now = self._clock()
@@ -246,7 +179,7 @@ class Resync:
         # No write is on its way now: one that found no room on a member would need that chunk again.
         # Those that came during the flush, which may have taken long, were perhaps flushed by their
         # writer since, on members in sync only; so there is another flush, which is short.
-        with self._ranges.hold(0, self._size):
+        with self._ranges.hold(0, self._record.size):
             flushed = self._flushed(self._rebuilding())
             if flushed and not self._intent.needy:
                 self._record.complete(flushed)

@@ -1,7 +1,8 @@
 """The md superblock, metadata 1.x: ``struct mdp_superblock_1`` of linux/raid/md_p.h.
 
-256 bytes of fields and one 16-bit role per device number; all little-endian.  The
-kernel refuses a superblock with a non-zero reserved byte, and so does this.
+256 bytes of fields and one 16-bit role per device number; all little-endian.  In
+memory, members of every version have their superblock in this form.  Where it lies, and what of it
+is served, is in :mod:`twinlock.block.mirror.metadata`.
 """
 
 from dataclasses import dataclass, replace
@@ -10,10 +11,8 @@ from typing import Any, Self
 
 from typing_extensions import Buffer
 
-from twinlock.block.device import BlockDevice
-from twinlock.block.mirror.layout import SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE
-from twinlock.errors import ArrayUnsupported, NotAMember
-from twinlock.units import KIB, SECTOR
+from twinlock.block.mirror.layout import SUPERBLOCK_SIZE
+from twinlock.units import SECTOR
 from twinlock.wire.structure import Structure, raw, structure, u8, u16, u32, u64
 
 MAGIC = 0xA92B4EFC
@@ -31,6 +30,8 @@ TIME_MASK = (1 << 40) - 1
 """Times are seconds in the low 40 bits, microseconds above."""
 WRITE_MOSTLY = 1
 """A bit of ``devflags``: read from another member if there is one."""
+FAILFAST = 2
+"""A bit of ``devflags``: the kernel retries less.  Kept, and of no meaning here."""
 
 
 class Feature(IntFlag):
@@ -49,21 +50,6 @@ class Feature(IntFlag):
     PPL = 1 << 10
     MULTIPLE_PPLS = 1 << 11
     RAID0_LAYOUT = 1 << 12
-
-
-_SERVED = int(Feature.BITMAP_OFFSET | Feature.RECOVERY_OFFSET | Feature.RECOVERY_BITMAP)
-_REFUSED = {
-    Feature.RESHAPE_ACTIVE: "an unfinished reshape",
-    Feature.BAD_BLOCKS: "a bad-block log with entries",
-    Feature.REPLACEMENT: "a replacement device",
-    Feature.RESHAPE_BACKWARDS: "an unfinished reshape",
-    Feature.NEW_OFFSET: "an unfinished move of the data",
-    Feature.CLUSTERED: "a clustered bitmap",
-    Feature.JOURNAL: "a journal device",
-    Feature.PPL: "a partial parity log",
-    Feature.MULTIPLE_PPLS: "a partial parity log",
-    Feature.RAID0_LAYOUT: "a RAID0 layout",
-}
 
 
 @structure(size=256, section="linux/raid/md_p.h struct mdp_superblock_1", byte_order="little")
@@ -110,10 +96,15 @@ class SuperblockHeader(Structure):
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """One member's superblock; ``roles`` has the role of each device number."""
+    """One member's superblock; ``roles`` has the role of each device number.
+
+    ``filling`` are the numbers of devices that have a place and not all of the data yet.  Metadata 1.x
+    says that in each device's own superblock only; it is known where a superblock is about to be written.
+    """
 
     header: SuperblockHeader
     roles: tuple[int, ...]
+    filling: frozenset[int] = frozenset()
 
     @classmethod
     def parse(cls, page: Buffer) -> Self:
@@ -130,10 +121,19 @@ class Superblock:
         header = header.replace(sb_csum=checksum(header.build() + roles))
         return (header.build() + roles).ljust(SUPERBLOCK_SIZE, b"\0")
 
-    def change(self, *, roles: tuple[int, ...] | None = None, **fields: Any) -> "Superblock":
+    def change(
+        self,
+        *,
+        roles: tuple[int, ...] | None = None,
+        filling: frozenset[int] | None = None,
+        **fields: Any,
+    ) -> "Superblock":
         """A copy with some fields changed."""
         return replace(
-            self, header=self.header.replace(**fields), roles=self.roles if roles is None else roles
+            self,
+            header=self.header.replace(**fields),
+            roles=self.roles if roles is None else roles,
+            filling=self.filling if filling is None else filling,
         )
 
     @property
@@ -161,6 +161,21 @@ class Superblock:
         return self.header.resync_offset == CLEAN
 
     @property
+    def has_bitmap(self) -> bool:
+        """True if the array keeps its bitmap on the members."""
+        return bool(self.header.feature_map & Feature.BITMAP_OFFSET)
+
+    @property
+    def bitmap_start(self) -> int:
+        """Where the bitmap begins, in bytes from the superblock; before it where negative."""
+        return signed(self.header.bitmap_offset) * SECTOR
+
+    @property
+    def bad_blocks_start(self) -> int:
+        """Where the bad-block log begins, in bytes from the superblock; before it where negative."""
+        return signed(self.header.bblog_offset) * SECTOR
+
+    @property
     def write_mostly(self) -> bool:
         """True if reads should go elsewhere."""
         return bool(self.header.devflags & WRITE_MOSTLY)
@@ -180,93 +195,12 @@ def checksum(data: bytes) -> int:
     return ((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF
 
 
+def signed(value: int) -> int:
+    """A field of 32 bits that has a sign."""
+    return value - (1 << 32) if value >> 31 else value
+
+
 def format_uuid(uuid: bytes) -> str:
     """Sixteen bytes as mdadm shows them: four groups of eight digits."""
     text = uuid.hex()
     return ":".join(text[start : start + 8] for start in range(0, 32, 8))
-
-
-# -- reading --------------------------------------------------------------------------------------
-
-
-def read_superblock(device: BlockDevice, path: str) -> Superblock:
-    """The superblock of a member of a mirror, found valid and served.
-
-    Raises NotAMember if there is none or it is damaged, and ArrayUnsupported, by name, for what
-    twinlock does not serve.  DeviceError passes through.
-    """
-    if device.size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
-        raise NotAMember(path=path, reason="it is too small to be one")
-    page = device.read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
-    if int.from_bytes(memoryview(page)[:4], "little") != MAGIC:
-        _refuse_other_metadata(device, path)
-        raise NotAMember(path=path, reason="it has no md superblock")
-    found = Superblock.parse(page)
-    _check_intact(found, page, path)
-    _check_served(found, path)
-    _check_geometry(found, device.size, path)
-    return found
-
-
-def _old_end(size: int) -> int:
-    return size - size % (64 * KIB) - 64 * KIB
-
-
-def _new_end(size: int) -> int:
-    return (size // SECTOR - 16) // 8 * 8 * SECTOR
-
-
-_OTHER_METADATA = (("1.1", 1, lambda _size: 0), ("1.0", 1, _new_end), ("0.90", 0, _old_end))
-"""The other places of a superblock: version, its major number on disk, offset by the device's size."""
-
-
-def _refuse_other_metadata(device: BlockDevice, path: str) -> None:
-    for version, major, place in _OTHER_METADATA:
-        offset = place(device.size) // device.block_size * device.block_size
-        if offset < 0 or offset + SUPERBLOCK_SIZE > device.size:
-            continue
-        header = SuperblockHeader.parse(device.read(offset, SUPERBLOCK_SIZE))
-        if header.magic == MAGIC and header.major_version == major:
-            raise ArrayUnsupported(path=path, feature=f"md metadata {version}")
-
-
-def _check_intact(found: Superblock, page: Buffer, path: str) -> None:
-    header = found.header
-    if header.major_version != 1 or header.super_offset * SECTOR != SUPERBLOCK_OFFSET:
-        raise NotAMember(path=path, reason="its superblock is not in its place")
-    if header.max_dev > MAX_DEVICES:
-        raise NotAMember(path=path, reason="its superblock is damaged (too many devices)")
-    end = SuperblockHeader.SIZE + 2 * header.max_dev
-    summed = header.replace(sb_csum=0).build() + bytes(memoryview(page)[SuperblockHeader.SIZE : end])
-    if checksum(summed) != header.sb_csum:
-        raise NotAMember(path=path, reason="its superblock is damaged (wrong checksum)")
-
-
-def _check_served(found: Superblock, path: str) -> None:
-    header = found.header
-    if header.level != LEVEL_MIRROR:
-        level = header.level - (1 << 32) if header.level >> 31 else header.level
-        raise ArrayUnsupported(path=path, feature=f"RAID level {level}")
-    for bit, name in _REFUSED.items():
-        if header.feature_map & bit:
-            raise ArrayUnsupported(path=path, feature=name)
-    if header.feature_map & ~_SERVED:
-        raise ArrayUnsupported(path=path, feature=f"unknown feature bits {header.feature_map & ~_SERVED:#x}")
-    if header.pad0 or any(header.pad3):
-        raise ArrayUnsupported(path=path, feature="reserved fields of the superblock")
-    if found.role == ROLE_JOURNAL:
-        raise ArrayUnsupported(path=path, feature="a journal device")
-    if not header.feature_map & Feature.BITMAP_OFFSET:
-        raise ArrayUnsupported(path=path, feature="an array without an internal bitmap")
-
-
-def _check_geometry(found: Superblock, device_size: int, path: str) -> None:
-    header = found.header
-    end = (header.data_offset + max(header.size, header.data_size)) * SECTOR
-    if end > device_size:
-        raise NotAMember(
-            path=path, reason=f"it was cut short: the array needs {end} bytes, it has {device_size}"
-        )
-    sound = 0 < header.size <= header.data_size and 0 < header.raid_disks <= MAX_DEVICES
-    if not sound or (found.active and found.role >= header.raid_disks):
-        raise NotAMember(path=path, reason="its superblock contradicts itself")

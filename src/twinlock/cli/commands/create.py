@@ -1,6 +1,5 @@
 """``twinlock create``: two disks become a volume."""
 
-import os
 from typing import Annotated, Literal
 
 import typer
@@ -16,20 +15,23 @@ from twinlock.cli.options import (
     ReadOnlyOption,
     SharedOption,
     chap_mode,
+    member_path,
+    size_of,
     yes_or_no,
 )
 from twinlock.cli.passphrase import PassphraseFile, new_passphrase
 from twinlock.daemon.creation import check_lists
 from twinlock.daemon.models import ChapMode, CreateReply, CreateRequest
 from twinlock.daemon.names import check_name, check_target
-from twinlock.errors import BadOption, MemberUnusable
-from twinlock.units import format_size, parse_size
+from twinlock.errors import BadOption
+from twinlock.units import format_size
 
 MAX_ITER_TIME = 600_000
 BLOCK_SIZES: tuple[Literal[512, 4096] | None, ...] = (None, 512, 4096)
 
 MembersArgument = Annotated[
-    list[str], typer.Argument(metavar="MEMBER", help="Two disks or files; one works, without redundancy.")
+    list[str],
+    typer.Argument(metavar="MEMBER", help="Two disks or files (or three); one works, without redundancy."),
 ]
 SizeOption = Annotated[
     str | None,
@@ -59,6 +61,9 @@ def run(
     target: Annotated[str | None, typer.Option(help="Another iSCSI target name than the default.")] = None,
     block_size: BlockSizeOption = None,
     iter_time: IterTimeOption = None,
+    no_checksums: Annotated[
+        bool, typer.Option("--no-checksums", help="Keep no checksums: what a disk returns is believed.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what the members hold.")] = False,
 ) -> None:
     """Make a volume on two disks (or files). What they held is lost."""
@@ -69,8 +74,8 @@ def run(
     _check_options(block_size, without_use=no_encryption and passphrase_file is not None)
     request = CreateRequest(
         name=name,
-        members=[_member(member) for member in members],
-        size=_size(size),
+        members=[member_path(member) for member in members],
+        size=size_of(size),
         encrypted=not no_encryption,
         block_size=BLOCK_SIZES[BLOCK_SIZES.index(block_size)],
         target=target,
@@ -78,6 +83,7 @@ def run(
         shared=bool(shared),
         read_only=bool(read_only),
         discard=yes_or_no("--discard", discard) is not False,
+        checksums=not no_checksums,
         initiators=initiator or [],
         networks=network or [],
         force=force,
@@ -97,21 +103,6 @@ def _check_options(block_size: int | None, *, without_use: bool) -> None:
         raise BadOption(option="--no-encryption", reason="a volume without encryption has no passphrase")
 
 
-def _member(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise MemberUnusable(path=ascii(path), reason="its name is not UTF-8") from None
-    return os.path.abspath(path)
-
-
-def _size(text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_size(text)
-    except ValueError as error:
-        raise BadOption(option="--size", reason=f"{error}; write it like 500G or 2T") from error
-
-
 def _tell(console: Console, request: CreateRequest, reply: CreateReply) -> None:
     facts = [("target", reply.target), *(words.credentials(reply.chap) if reply.chap else [])]
     lines = [
@@ -129,18 +120,20 @@ def _remarks(request: CreateRequest, reply: CreateReply) -> list[str]:
     said = {
         "No CHAP: every machine on the network may use this volume.": reply.chap is None,
         "No encryption: whoever has a disk can read it.": not request.encrypted,
+        "No checksums: data that rot on a disk are found by a scrub only.": not request.checksums,
         f"It is {words.CLUSTER_ONLY}.": request.shared,
         f"Read-only, and blank: twinlock set {reply.name} --read-write allows writing.": request.read_only,
     }
-    return [remark for remark, applies in said.items() if applies] + [_copying(request, reply)]
+    applying = [remark for remark, applies in said.items() if applies]
+    return [*applying, *(f"{each[0].upper()}{each[1:]}." for each in reply.remarks), _copying(request, reply)]
 
 
 def _copying(request: CreateRequest, reply: CreateReply) -> str:
     if len(request.members) == 1:
         return "No redundancy: with one member, its failure loses everything."
     if reply.copies:
-        return "The first build copies one member to the other while the volume is already in use."
-    return "Both members are new and empty, so there is nothing to copy."
+        return "The first build copies one member to the others while the volume is already in use."
+    return "All members are new and empty, so there is nothing to copy."
 
 
 def _next(reply: CreateReply) -> str:

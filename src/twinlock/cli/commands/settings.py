@@ -36,6 +36,13 @@ def run(
     ] = False,
     chap: ChapOption = None,
     new_secrets: Annotated[bool, typer.Option("--new-secrets", help="Make new CHAP secrets.")] = False,
+    resync_minimum: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="What copying in the background gets at least, a second: 10M."),
+    ] = None,
+    resync_maximum: Annotated[
+        str | None, typer.Option(metavar="RATE", help="What it takes at most: 100M, or unlimited.")
+    ] = None,
 ) -> None:
     """Change how a volume is served, from its next unlock on. Without options: show how.
 
@@ -47,6 +54,8 @@ def run(
         shared=shared,
         read_only=read_only,
         discard=yes_or_no("--discard", discard),
+        resync_minimum=resync_minimum,
+        resync_maximum=resync_maximum,
         initiators=_list("initiator", initiator, any_initiator),
         networks=_list("network", network, any_network),
     )

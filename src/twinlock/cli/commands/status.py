@@ -7,13 +7,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
 
 from twinlock.cli.client import ask
+from twinlock.cli.progress import told
 from twinlock.cli.words import indented, restrictions
 from twinlock.daemon.models import Report, VolumeReport
 from twinlock.errors import NoSuchVolume
-from twinlock.server.messages import FailedLogins, SessionStatus
+from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, VolumeStatus
 from twinlock.units import format_size, one_line
+
+BAR = 60
+"""Columns of a bar, at most."""
 
 
 def run(
@@ -38,7 +44,16 @@ def _show(console: Console, report: Report) -> None:
     for volume in report.volumes:
         console.print(f"[bold]{volume.name}[/bold]: {escape(_sentence(volume))}", soft_wrap=True)
         console.print("\n".join(indented(_facts(volume))), markup=False, soft_wrap=True)
+        _show_bars(console, volume)
     _show_portals(console, report)
+
+
+def _show_bars(console: Console, volume: VolumeReport) -> None:
+    """On a terminal a picture of each job, below what is said of it for all."""
+    jobs = volume.open.jobs if volume.open is not None else ()
+    for job in jobs if console.is_terminal else ():
+        bar = ProgressBar(total=max(job.total, 1), completed=job.done, width=min(BAR, console.width - 2))
+        console.print(Padding(bar, (0, 0, 0, 2)))
 
 
 def _show_portals(console: Console, report: Report) -> None:
@@ -56,14 +71,29 @@ def _show_portals(console: Console, report: Report) -> None:
 def _sentence(volume: VolumeReport) -> str:
     if volume.open is None:
         return f"{volume.state.value}{f' - {volume.reason}' if volume.reason else ''}"
-    if volume.open.degraded:
-        return (
-            "unlocked, but DEGRADED: not every member holds the data. Connect what is missing, then: "
-            f"twinlock lock {volume.name}; twinlock unlock {volume.name}"
-        )
-    if len(volume.open.members) == 1:
-        return "unlocked; one member, no redundancy"
-    return "unlocked; every member holds everything"
+    return f"unlocked{_safety(volume, volume.open)}{f' - {volume.reason}' if volume.reason else ''}"
+
+
+def _safety(volume: VolumeReport, opened: VolumeStatus) -> str:
+    if opened.degraded:
+        return f", but DEGRADED: not every member holds the data. {_degraded(volume)}"
+    if opened.replacing is not None:
+        return f"; every copy is complete, and {opened.replacing} is being replaced"
+    if len(opened.members) == 1:
+        return "; one member, no redundancy"
+    if any(member.state == "spare" for member in opened.members):
+        return "; every copy is complete"
+    return "; every member holds everything"
+
+
+def _degraded(volume: VolumeReport) -> str:
+    """What to do about it."""
+    if volume.open is not None and any(member.state == "rebuilding" for member in volume.open.members):
+        return "It is being put right; do not take out the other member"
+    return (
+        f"Connect what is missing, or take a new disk, then: twinlock member add {volume.name} DISK "
+        f"(which is it: twinlock member list {volume.name})"
+    )
 
 
 def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
@@ -78,14 +108,25 @@ def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
     opened = volume.open
     facts.append(("size", f"{format_size(opened.size)}, blocks of {opened.block_size}"))
     facts.append(("cipher", opened.cipher or "none: the data are readable to whoever has a disk"))
-    facts += [("member", f"{member.path}  {member.state}") for member in opened.members]
-    if opened.resync is not None:
-        done, total = opened.resync
-        facts.append(
-            ("resync", f"{format_size(done)} of {format_size(total)} ({done * 100 // max(total, 1)} %)")
-        )
+    facts += [("member", f"{member.path}  {_member(member)}") for member in opened.members]
+    facts += [(job.kind, told(job)) for job in opened.jobs]
     facts += [("connected", _session(each)) for each in opened.sessions] or [("connected", "nobody")]
     return facts + _failures(opened.failed_logins)
+
+
+def _member(member: MemberStatus) -> str:
+    """Its state, and what it cost so far; a disk that makes mistakes makes more of them."""
+    notes = [
+        (member.read_errors, f"{_blocks(member.read_errors)} rewritten"),
+        (member.wrong_checksums, f"{_blocks(member.wrong_checksums)} with a wrong checksum"),
+        (member.checksums == "rebuilding", "checksums are being rebuilt"),
+        (member.checksums is None and member.state == "in sync", "without checksums"),
+    ]
+    return ", ".join([member.state, *(note for counts, note in notes if counts)])
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count} blocks"
 
 
 def _failures(failed: Iterable[FailedLogins]) -> list[tuple[str, str]]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.block.formats import VERSIONS, make_array
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror.create import create_array
-from twinlock.block.mirror.layout import BITMAP_OFFSET, BITMAP_ROOM
 from twinlock.block.mirror.member import read_member
-from twinlock.block.mirror.mirror import Mirror
+from twinlock.block.mirror.mirror import IDLE, Mirror
 from twinlock.block.observer import SilentObserver
 from twinlock.units import MIB
 
@@ -57,9 +57,11 @@ class Files:
     def examine_bitmap(self, index: int) -> dict[str, str]:
         """mdadm reads bitmaps from block devices and from bitmap files; the area, cut out, is one."""
         cut = self.folder / "bitmap"
+        with closing(FileDevice.open(self.paths[index], writable=False, exclusive=False)) as device:
+            start = read_member(device).bitmap_start
         with self.paths[index].open("rb") as member:
-            member.seek(BITMAP_OFFSET)
-            cut.write_bytes(member.read(BITMAP_ROOM))
+            member.seek(start)
+            cut.write_bytes(member.read(4096))
         return facts("mdadm", "--examine-bitmap", str(cut))
 
 
@@ -105,7 +107,7 @@ def to_be_built(files: Files) -> None:
 def built(files: Files) -> None:
     files.create(assume_clean=False)
     mirror = files.start()
-    while mirror.step():
+    while mirror.step() < IDLE:
         pass
     mirror.close()
 
@@ -127,7 +129,7 @@ def caught_up(files: Files) -> None:
     degraded(files)
     mirror = files.start()
     mirror.step()
-    while mirror.step():
+    while mirror.step() < IDLE:
         pass
     mirror.close()
 
@@ -191,3 +193,79 @@ def test_what_mdadm_says_of_a_new_member(files: Files) -> None:
 def test_a_member_that_is_behind_is_behind_by_more_than_mdadm_forgives(files: Files) -> None:
     degraded(files)
     assert int(files.examine(0)["Events"]) >= int(files.examine(1)["Events"]) + 2
+
+
+# -- arrays of mdadm's own making -----------------------------------------------------------------------
+
+
+def made_by_mdadm(files: Files, version: str) -> None:
+    """Superblocks and bitmaps as mdadm writes them."""
+    members = [FileDevice.open(path, size=128 * MIB) for path in files.paths]
+    make_array(version, members, now=NOW)
+    for member in members:
+        member.close()
+
+
+def running(files: Files) -> None:
+    files.start().write(20 * MIB, b"x" * 8 * MIB)
+    files.abandon()
+
+
+def stopped(files: Files) -> None:
+    mirror = files.start()
+    mirror.write(0, bytes(4096))
+    mirror.close()
+
+
+def alone(files: Files) -> None:
+    mirror = files.start(0)
+    mirror.write(0, b"x" * 4096)
+    mirror.close()
+
+
+def refilled(files: Files) -> None:
+    alone(files)
+    mirror = files.start()
+    for _ in range(100):
+        mirror.step()
+    mirror.close()
+
+
+LIVES: dict[Callable[[Files], None], tuple[str, str, int]] = {
+    running: ("active", "AA", 2),
+    stopped: ("clean", "AA", 0),
+    alone: ("clean", "A.", 1),
+    refilled: ("clean", "AA", 0),
+}
+
+
+def turned(uuid: str) -> str:
+    """Of a bitmap alone mdadm does not know that it is one of 0.90, where identifiers are words."""
+    return ":".join(bytes.fromhex(word)[::-1].hex() for word in uuid.split(":"))
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_mdadm_agrees_on_every_version(files: Files, version: str, life: Callable[[Files], None]) -> None:
+    made_by_mdadm(files, version)
+    life(files)
+    condition, members, dirty = LIVES[life]
+    for index in range(1 if life is alone else 2):
+        found = files.examine(index)
+        with closing(FileDevice.open(files.paths[index], writable=False, exclusive=False)) as device:
+            ours = read_member(device).superblock
+        uuid = found.get("Array UUID") or found["UUID"].split()[0]
+        assert found["Version"].startswith(version)
+        assert found["State"] == condition
+        assert found["Checksum"].endswith("- correct")
+        assert found["Events"] == str(ours.header.events)
+        assert uuid == "00010203:04050607:08090a0b:0c0d0e0f"
+        bitmap = files.examine_bitmap(index)
+        assert (bitmap["UUID"], bitmap["State"]) == (turned(uuid) if version == "0.90" else uuid, "OK")
+        assert int(bitmap["Events"]) == ours.header.events
+        assert f", {dirty} dirty" in bitmap["Bitmap"]
+        if version == "0.90":
+            assert found["Active Devices"] == str(members.count("A"))
+            assert found["Failed Devices"] == str(members.count("."))
+        else:
+            assert found["Array State"].startswith(members)

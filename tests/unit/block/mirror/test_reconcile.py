@@ -39,6 +39,9 @@ class Says:
     state: int = 0
     uuid: bytes = b"u" * 16
     device: bytes = bytes(16)
+    places: int = 2
+    size: int = 0
+    room: int = 0
 
     def view(self) -> View:
         header = SuperblockHeader(
@@ -48,7 +51,9 @@ class Says:
             events=self.events,
             feature_map=self.features | Feature.BITMAP_OFFSET,
             resync_offset=CLEAN if self.clean else ACTIVE,
-            raid_disks=2,
+            raid_disks=self.places,
+            size=self.size,
+            data_size=self.room,
             utime=1_790_000_000,
         )
         bitmap = None
@@ -72,6 +77,7 @@ CASES = {
     "missed some, since bits were cleared": ([Says(0, 20, (0, F)), Says(1, 10)], [IN_SYNC, CATCH_UP]),
     "missed some, kernel's way": ([Says(0, 20, (0, S)), Says(1, 10)], [IN_SYNC, CATCH_UP]),
     "just failed": ([Says(0, 12, (0, F)), Says(1, 10)], [IN_SYNC, CATCH_UP]),
+    "a change cut off, then the other one alone": ([Says(0, 12), Says(1, 12, (F, 1))], [CATCH_UP, IN_SYNC]),
     "missed too much": ([Says(0, 20, (0, F), cleared=11), Says(1, 10)], [IN_SYNC, REBUILD]),
     "behind, though called active": ([Says(0, 20), Says(1, 18)], [IN_SYNC, CATCH_UP]),
     "no bitmap to tell": ([Says(0, 20, (0, F), cleared=None), Says(1, 10)], [IN_SYNC, REBUILD]),
@@ -160,6 +166,42 @@ CASES = {
         [Says(0, 30, (0, 1, F)), Says(2, 20, (0, F, 1))],
         [IN_SYNC, CATCH_UP],
     ),
+    "stale, beside one that was being filled from another": (
+        [Says(0, 10), Says(2, 30, (F, 1, 0), features=FILLING)],
+        [IN_SYNC, DIVERGED],
+    ),
+    "stale, beside a spare of an array that went on": (
+        [Says(0, 10), Says(2, 30, (F, 1, S))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "replaced by one that was added, in an array of one place": (
+        [Says(2, 32, (F, F, 0)), Says(0, 30, (0, F, 2), places=3)],
+        [IN_SYNC, CATCH_UP],
+    ),
+    "cut off while places were taken away, who moved is on disk": (
+        [Says(2, 32, (F, 1, 0)), Says(1, 30, (F, 1, 2), places=3)],
+        [IN_SYNC, CATCH_UP],
+    ),
+    "cut off while places were taken away, who stayed is on disk": (
+        [Says(1, 32, (F, 1, 0)), Says(2, 30, (F, 1, 2), places=3)],
+        [IN_SYNC, CATCH_UP],
+    ),
+    "taken back after it was replaced, and cut off": (
+        [Says(2, 20, (1, F, 0, 2), places=3), Says(0, 10, (0, 1, 2), places=3)],
+        [IN_SYNC, CATCH_UP],
+    ),
+    "ran apart, with one more place and disks of one number": (
+        [Says(0, 30, (0, F, F, 1)), Says(1, 25, (F, 1, F, 2), places=3), Says(3, 30, (0, F, F, 1))],
+        [IN_SYNC, DIVERGED, IN_SYNC],
+    ),
+    "away while the array grew": (
+        [Says(0, 20, (0, F), size=9, room=9), Says(1, 10, size=5, room=9)],
+        [IN_SYNC, REBUILD],
+    ),
+    "too small for what the array has become": (
+        [Says(0, 20, (0, F), size=9, room=9), Says(1, 10, size=5, room=5)],
+        [IN_SYNC, SPARE],
+    ),
     "a copy of a member": ([Says(0, 10), Says(0, 10)], [IN_SYNC, SPARE]),
     "another array": ([Says(0, 10), Says(1, 9, uuid=b"v" * 16)], [IN_SYNC, OTHER]),
     "ran apart": ([Says(0, 20, (0, F)), Says(1, 15, (F, 1))], [IN_SYNC, DIVERGED]),
@@ -214,7 +256,53 @@ def test_the_account_names_both_and_how_to_choose() -> None:
         "without disk1; "
         "disk1 was last changed 2026-09-21 14:13:20 UTC at event 15, without disk0"
     )
-    assert "to go on with disk1, disconnect disk0" in choice(views, found)
+    assert "twinlock member choose NAME disk0 " in choice(views, found)
+
+
+def every(number: int, *, short: bool = False) -> list[Says]:
+    """All that a member may say, for a few values of each field."""
+    tables = [(0, 1), (0, F), (F, 1), (S, S)] if not short else [(0, 1, 2), (0, F, 2), (F, 1, 2)]
+    return [
+        Says(number, events, roles, features, clean, cleared)
+        for events in (10, 11, 13)
+        for roles in tables
+        for features in ((0, FILLING) if short else (0, FILLING, BY_BITMAP))
+        for clean in ((True,) if short else (True, False))
+        for cleared in ((10,) if short else (10, 12))
+    ]
+
+
+def check_soundness(members: list[Says], found: Plan | None) -> None:
+    views = [member.view() for member in members]
+    complete = [v for v in views if v.superblock.active and not v.superblock.features & FILLING]
+    if found is None:
+        assert complete == []
+        return
+    judge = views[found.freshest].superblock
+    assert judge.active
+    assert not judge.features & FILLING  # never an incomplete one as the source
+    for view, verdict in zip(views, found.verdicts, strict=True):
+        theirs = view.superblock
+        if verdict is IN_SYNC:
+            assert theirs.header.events + 1 >= judge.header.events  # never a stale one
+            assert not theirs.features & FILLING
+            assert judge.role_of(theirs.header.dev_number) == theirs.role  # never one it disagrees with
+            assert theirs.role_of(judge.header.dev_number) == judge.role
+        if verdict in (IN_SYNC, CATCH_UP, CONTINUE, REBUILD, SPARE):
+            assert theirs.header.events <= judge.header.events + 1  # never one that knows more
+
+
+def test_every_combination_of_two_members() -> None:
+    for one in every(0):
+        for other in every(1):
+            check_soundness([one, other], plan(one, other))
+
+
+def test_every_combination_of_three_members() -> None:
+    for one in every(0, short=True):
+        for other in every(1, short=True):
+            for third in every(2, short=True):
+                check_soundness([one, other, third], plan(one, other, third))
 
 
 MEMBERS = st.builds(

@@ -1,0 +1,314 @@
+"""Scrub: what it finds on the media, what it puts right, and what it leaves alone."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.block.arrays import BLOCK, Array, Keeper, array, make, media
+from twinlock.block.mirror.member import Member, MemberState
+from twinlock.block.mirror.mirror import IDLE
+from twinlock.block.mirror.scrub_status import ScrubState, ScrubStatus
+from twinlock.block.section import Section
+from twinlock.errors import NotPossibleNow
+from twinlock.units import MIB
+
+DATA = 32 * BLOCK
+
+
+def filled(count: int = 2, *, checksums: bool = True, at: int = 0) -> Array:
+    """An array with ``DATA`` bytes that differ from block to block; without checksums if told so."""
+    made = array(count)
+    if not checksums:
+        for member in members(made):
+            assert member.checked is not None
+            member.data, member.checked = member.checked.lower, None
+    made.mirror.write(at, pattern())
+    made.mirror.flush()
+    made.settle()
+    return made
+
+
+def pattern() -> bytes:
+    return b"".join(number.to_bytes(4, "big") * (BLOCK // 4) for number in range(1, DATA // BLOCK + 1))
+
+
+def members(made: Array) -> list[Member]:
+    return made.mirror._record.members
+
+
+def raw(made: Array, index: int) -> Section:
+    """The array's data on the medium of a member, below checksums and faults."""
+    member = members(made)[index]
+    return Section(made.media[index], member.superblock.header.data_offset * 512, made.mirror.size)
+
+
+def rot(made: Array, index: int, *blocks: int) -> None:
+    for block in blocks:
+        raw(made, index).write(block * BLOCK, bytes([0xEE, block]) * (BLOCK // 2))
+
+
+def scrub(made: Array, *, repair: bool = False) -> ScrubStatus:
+    made.mirror.start_scrub(repair=repair)
+    while made.mirror.scrub_status.state is ScrubState.RUNNING:
+        made.clock.now += 0.1
+        made.mirror.step()
+    return made.mirror.scrub_status
+
+
+def content(made: Array, index: int) -> bytes:
+    return bytes(raw(made, index).read(0, DATA))
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_a_sound_array_is_checked_to_its_end(checksums: bool) -> None:
+    made = filled(checksums=checksums)
+    found = scrub(made)
+    assert found.state is ScrubState.FINISHED
+    assert not found.findings
+    assert found.done == found.total == made.mirror.size
+    assert DATA <= found.checked < made.mirror.size, "holes cost nothing"
+    assert found.ended is not None
+    assert found.started is not None
+    assert found.ended > found.started
+    assert made.notes.scrubs == [found]
+
+
+@pytest.mark.parametrize("repair", [True, False])
+def test_wrong_blocks_of_both_members_are_put_right_also_in_a_check(repair: bool) -> None:
+    made = filled()
+    rot(made, 0, 1, 2, 30)
+    rot(made, 1, 3, 31)
+    found = scrub(made, repair=repair)
+    assert (found.wrong, found.repaired, found.mismatches, found.lost) == (5, 5, 0, 0)
+    assert content(made, 0) == content(made, 1) == pattern()
+    assert [member.wrong_checksums for member in members(made)] == [3, 2]
+    assert sorted(made.notes.wrong) == [(0, b * BLOCK, BLOCK) for b in (1, 2, 30)] + [
+        (1, b * BLOCK, BLOCK) for b in (3, 31)
+    ]
+    assert sorted(made.notes.repaired) == sorted(made.notes.wrong)
+    assert not scrub(made).findings
+
+
+def test_unreadable_blocks_are_rewritten_with_and_without_checksums() -> None:
+    for checksums in (True, False):
+        made = filled(checksums=checksums)
+        start = members(made)[1].superblock.header.data_offset * 512
+        made.disks[1].break_reads(start + 5 * BLOCK, 2 * BLOCK)
+        found = scrub(made)
+        assert (found.unreadable, found.repaired, found.wrong, found.lost) == (2, 2, 0, 0)
+        assert bytes(made.disks[1].read(start, DATA)) == pattern()
+
+
+def test_without_checksums_a_difference_is_counted_and_with_repair_the_preferred_member_counts() -> None:
+    made = filled(checksums=False)
+    rot(made, 1, 4, 5, 9)
+    found = scrub(made)
+    assert (found.mismatches, found.repaired, found.wrong) == (3, 0, 0)
+    assert content(made, 1) != pattern()
+    found = scrub(made, repair=True)
+    assert (found.mismatches, found.repaired) == (3, 3)
+    assert content(made, 0) == content(made, 1) == pattern()
+    assert not scrub(made).findings
+
+
+def test_what_no_member_can_give_is_lost_and_listed_and_the_scrub_goes_on() -> None:
+    made = filled()
+    rot(made, 0, 3, 4, 8)
+    rot(made, 1, 3, 4, 8, 20)
+    found = scrub(made)
+    assert (found.lost, found.wrong, found.repaired) == (3, 7, 1)
+    assert found.lost_ranges == ((3 * BLOCK, 2 * BLOCK), (8 * BLOCK, BLOCK))
+    assert made.notes.lost == [(block * BLOCK, BLOCK) for block in (3, 4, 8)]
+    assert found.state is ScrubState.FINISHED
+
+
+def test_blocks_that_were_never_written_or_discarded_are_nobodys_business() -> None:
+    made = Array([Keeper(medium.size, BLOCK, path=medium.path) for medium in media()])
+    make(made.media)
+    made.start()
+    made.mirror.write(0, pattern())
+    made.mirror.discard(4 * BLOCK, BLOCK)
+    made.settle()
+    rot(made, 0, 4, 40)
+    rot(made, 1, 41)
+    found = scrub(made)
+    assert not found.findings
+    assert not made.notes.wrong
+
+
+def test_a_copy_without_a_checksum_that_another_members_contradicts_is_wrong() -> None:
+    made = filled()
+    checked = members(made)[0].checked
+    assert checked is not None
+    checked.forget(7 * BLOCK, BLOCK)
+    rot(made, 0, 7)
+    found = scrub(made)
+    assert (found.wrong, found.repaired, found.mismatches) == (1, 1, 0)
+    assert content(made, 0) == pattern()
+
+
+def test_data_that_became_a_hole_on_both_members_are_not_passed_over() -> None:
+    made = filled()
+    for index in (0, 1):
+        raw(made, index).discard(0, DATA)
+    assert scrub(made).lost == DATA // BLOCK
+
+
+def test_a_member_that_does_not_keep_what_it_is_given_is_out() -> None:
+    made = filled()
+    rot(made, 1, 6)
+    real = made.disks[1].write
+    start = members(made)[1].superblock.header.data_offset * 512
+
+    def deaf(offset: int, data: bytes) -> None:
+        if offset < start:
+            real(offset, data)
+
+    made.disks[1].write = deaf  # type: ignore[method-assign, assignment]
+    found = scrub(made)
+    assert (found.wrong, found.repaired) == (1, 0)
+    assert made.notes.failed == [1]
+    assert found.state is ScrubState.FINISHED
+
+
+def first_page(made: Array, index: int) -> int:
+    """Where the first page of the checksums begins, in bytes of the member."""
+    checked = members(made)[index].checked
+    assert checked is not None
+    return checked.place.entries_offset
+
+
+def test_a_rotten_page_of_checksums_behind_a_clean_one_in_memory_is_found() -> None:
+    made = filled()
+    place = first_page(made, 1)
+    before = bytes(made.media[1].read(place, BLOCK))
+    made.media[1].write(place, b"\xee" * BLOCK)
+    found = scrub(made)
+    assert (found.records, found.wrong, found.lost) == (1, 0, 0)
+    assert found.findings
+    assert made.notes.records == [(1, "checksums")]
+    assert bytes(made.media[1].read(place, BLOCK)) == before
+    assert not scrub(made).findings
+
+
+@pytest.mark.parametrize("what", ["superblock", "bitmap"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_rotten_superblock_or_bitmap_is_written_anew(index: int, what: str) -> None:
+    made = filled()
+    member = members(made)[index]
+    place = member.metadata.offset if what == "superblock" else member.bitmap_start
+    before = bytes(made.media[index].read(place, BLOCK))
+    made.media[index].write(place, b"\xee" * BLOCK)
+    found = scrub(made)
+    assert (found.records, made.notes.records) == (1, [(index, what)])
+    assert bytes(made.media[index].read(place, BLOCK)) == before
+    assert not scrub(made).findings
+
+
+def test_with_a_low_maximum_no_piece_is_begun_before_the_last_is_paid_for() -> None:
+    made = filled()
+    made.mirror.write(0, bytes(MIB) + pattern())
+    made.mirror.limit_rate(None, 100_000)
+    made.mirror.start_scrub()
+    for _ in range(10):
+        wait = made.mirror.step()
+        made.clock.now += wait / 2
+    assert made.mirror.scrub_status.checked <= MIB, "ten steps, and less than ten seconds"
+
+
+def test_three_members_are_put_right_from_whichever_is() -> None:
+    made = filled(3)
+    rot(made, 0, 1, 5)
+    rot(made, 1, 2, 5)
+    rot(made, 2, 3)
+    found = scrub(made)
+    assert (found.wrong, found.repaired, found.lost) == (5, 5, 0)
+    assert {content(made, index) for index in range(3)} == {pattern()}
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_member_that_vanishes_in_the_middle_is_out_and_the_scrub_goes_on(index: int) -> None:
+    made = filled(at=10 * MIB)
+    made.mirror.write(0, pattern())
+    made.mirror.start_scrub()
+    made.mirror.step()
+    made.disks[index].vanish()
+    while made.mirror.scrub_status.state is ScrubState.RUNNING:
+        made.mirror.step()
+    assert made.notes.failed == [index]
+    assert made.mirror.scrub_status.state is ScrubState.FINISHED
+    assert members(made)[1 - index].state is MemberState.IN_SYNC
+
+
+def test_a_degraded_array_is_scrubbed_by_its_checksums_alone() -> None:
+    made = Array(media())
+    make(made.media)
+    made.start()
+    made.mirror.write(0, pattern())
+    made.settle()
+    made.stop()
+    made.start(0)
+    rot(made, 0, 2)
+    found = scrub(made)
+    assert (found.wrong, found.lost, found.repaired) == (1, 1, 0)
+
+
+def test_what_the_resync_is_due_in_is_left_to_it() -> None:
+    made = filled()
+    made.mirror._intent.need([0])
+    rot(made, 0, 2)
+    made.mirror.start_scrub()
+    made.mirror._scrub.step()
+    assert made.mirror.scrub_status.skipped == MIB
+    assert not made.mirror.scrub_status.findings
+
+
+def test_a_repair_marks_its_chunk_before_it_writes() -> None:
+    made = filled(checksums=False)
+    made.settle()
+    assert made.mirror.status().marked_chunks == 0
+    rot(made, 1, 3)
+    marked: list[int] = []
+
+    def hook(kind: str, offset: int, _length: int) -> None:
+        if kind == "w" and offset == members(made)[1].superblock.header.data_offset * 512 + 3 * BLOCK:
+            marked.append(made.mirror.status().marked_chunks)
+
+    made.disks[1].hook = hook
+    scrub(made, repair=True)
+    assert marked == [1]
+
+
+def test_one_at_a_time_and_it_can_be_cancelled() -> None:
+    made = filled()
+    assert made.mirror.scrub_status == ScrubStatus()
+    made.mirror.cancel_scrub()
+    made.mirror.start_scrub()
+    with pytest.raises(NotPossibleNow):
+        made.mirror.start_scrub()
+    made.mirror.cancel_scrub()
+    assert made.mirror.scrub_status.state is ScrubState.CANCELLED
+    assert made.mirror.step() >= IDLE
+    assert made.notes.scrubs[-1].state is ScrubState.CANCELLED
+    assert scrub(made).state is ScrubState.FINISHED
+
+
+def test_nothing_of_it_outlives_the_array() -> None:
+    made = filled()
+    made.mirror.start_scrub()
+    made.stop()
+    made.start()
+    assert made.mirror.scrub_status == ScrubStatus()
+
+
+def test_the_medium_is_read_and_not_what_is_remembered_of_it() -> None:
+    made = filled()
+    asked: list[Callable[[int, int], object]] = []
+    for member in members(made):
+        assert member.checked is not None
+        lower = member.checked.lower
+        real = lower.read_medium
+        lower.read_medium = lambda o, n, real=real: asked.append(real) or real(o, n)  # type: ignore
+        lower.read = None  # type: ignore
+    scrub(made)
+    assert len(asked) >= 2

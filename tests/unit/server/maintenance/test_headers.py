@@ -1,0 +1,116 @@
+"""Headers put back: onto damage, of others, and onto what is not known to be the volume's disk."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import SIZE, own_header
+from tests.unit.server.maintenance.encrypted import add, container_start, do, make, make_bare, start, tried
+from twinlock.errors import ContainerUnsupported, HeaderBackupUnusable, WrongPassphrase
+from twinlock.server.key_tasks import (
+    HeaderBackup,
+    HeaderForget,
+    HeaderList,
+    HeaderRestore,
+    HeaderResult,
+    HeadersResult,
+    KeyRemove,
+)
+from twinlock.server.messages import VolumeSpec
+
+
+def backup(spec: VolumeSpec) -> bytes:
+    done = do(spec, HeaderBackup())
+    assert isinstance(done, HeadersResult)
+    return Path(done.kept[0].path).read_bytes()
+
+
+def put_back(spec: VolumeSpec, content: bytes, *, force: bool = False) -> HeaderResult:
+    done = do(spec, HeaderRestore(content=content, source="file", force=force))
+    assert isinstance(done, HeaderResult)
+    return done
+
+
+def overwrite(spec: VolumeSpec, content: bytes) -> None:
+    """In the place of the header, on every member, behind everybody's back."""
+    for path in map(Path, spec.members):
+        begin = container_start(path)
+        with path.open("r+b") as file:
+            file.seek(begin)
+            file.write(content)
+
+
+def test_onto_a_header_that_cannot_be_read(tmp_path: Path) -> None:
+    spec = make(tmp_path, 1, checksums=False)
+    kept = backup(spec)
+    overwrite(spec, b"\xa5" * 40960)
+    with pytest.raises(ContainerUnsupported):
+        start(spec)
+    foreign = own_header()
+    with pytest.raises(HeaderBackupUnusable, match="none that this volume had"):
+        put_back(spec, foreign)
+    before = Path(put_back(spec, kept).before).read_bytes()
+    assert before[:40960] == b"\xa5" * 40960
+    start(spec).close()
+
+
+def test_a_removed_key_comes_back_with_an_old_header_only(tmp_path: Path) -> None:
+    spec = make(tmp_path)
+    old = backup(spec)
+    add(spec, b"second")
+    do(spec, KeyRemove(number=0))
+    with pytest.raises(WrongPassphrase):
+        tried(spec, b"first")
+    put_back(spec, old)
+    tried(spec, b"first")
+    with pytest.raises(WrongPassphrase):
+        tried(spec, b"second")
+
+
+def test_of_another_container_with_force_alone(tmp_path: Path) -> None:
+    spec = make(tmp_path, 1)
+    ours, foreign = backup(spec), own_header()
+    with pytest.raises(HeaderBackupUnusable, match="belongs to container"):
+        put_back(spec, foreign)
+    put_back(spec, foreign, force=True)
+    put_back(spec, ours, force=True)
+    start(spec).close()
+
+
+def test_a_backup_with_one_copy_damaged_is_put_back_whole(tmp_path: Path) -> None:
+    spec = make(tmp_path, 1)
+    damaged = bytearray(backup(spec))
+    damaged[5000] ^= 1
+    put_back(spec, bytes(damaged))
+    content = Path(spec.members[0]).read_bytes()
+    assert bytes(damaged[:16384]) not in content
+    start(spec).close()
+
+
+def test_onto_a_bare_disk(tmp_path: Path) -> None:
+    spec = make_bare(tmp_path, own_header())
+    disk, kept = Path(spec.members[0]), backup(spec)
+    disk.write_bytes(bytes(SIZE))
+    with pytest.raises(HeaderBackupUnusable, match="nothing else tells"):
+        put_back(spec, kept)
+    assert not any(disk.read_bytes())
+    with pytest.raises(HeaderBackupUnusable, match="but the volume is of"):
+        put_back(spec, own_header(), force=True)
+    put_back(spec, kept, force=True)
+    start(spec).close()
+    disk.write_bytes(own_header().ljust(SIZE, b"\0"))
+    with pytest.raises(ContainerUnsupported, match="connect the right one"):
+        put_back(spec, kept, force=True)
+
+
+def test_forgetting_keeps_what_is_there_now(tmp_path: Path) -> None:
+    spec = make(tmp_path, 1)
+    add(spec, b"second")
+    now = backup(spec)
+    assert backup(spec) == now
+    done = do(spec, HeaderForget())
+    assert isinstance(done, HeadersResult)
+    assert [Path(each.path).read_bytes() for each in done.kept] == [now]
+    assert do(spec, HeaderList()) == done
+    assert re.fullmatch(r"\d{8}T\d{6}Z-\d{4}\.luks", done.kept[0].name)
