@@ -56,6 +56,7 @@ def write_and_reopen(daemon: Daemon, name: str, block_size: int, key: Path | Non
 # -- one device -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_disk_that_cryptsetup_encrypted(daemon: Daemon, tmp_path: Path, key: Path) -> None:
     """The plain text is known: a disk with files, encrypted in place by stock cryptsetup."""
     disk = foreign.blank(tmp_path / "disk", 48 << 20)

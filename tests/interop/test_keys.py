@@ -106,7 +106,8 @@ def test_errors_and_prompts(keyed: Daemon) -> None:
     assert typed(keyed, ["key", "add", "v", *CHEAP], "one", "five", "other") == 41
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("rounds", [25])
 def test_a_worker_killed_during_a_change_of_keys(keyed: Daemon, rounds: int) -> None:
     """The old key or the new one opens it, and one of them only; the other keys are untouched."""
     chance = random.Random(rounds)

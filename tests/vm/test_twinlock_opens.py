@@ -20,10 +20,8 @@ dd if=/dev/urandom of=/dev/mapper/backup bs=1M seek=80 count=4 oflag=direct
 """
 
 
-@pytest.mark.parametrize(
-    ("sector_size", "key_derivation"),
-    [(512, "argon2id"), pytest.param(4096, "pbkdf2", marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("sector_size", "key_derivation"), [(512, "argon2id"), (4096, "pbkdf2")])
 def test_there_and_back(
     backup: Backup, guest: Guest, tmp_path: Path, sector_size: int, key_derivation: str
 ) -> None:
