@@ -36,6 +36,12 @@ def take_over(daemon: Daemon, name: str, *words: str | Path, check: bool = True)
     return done.returncode, done.stdout + done.stderr
 
 
+def configuration(daemon: Daemon) -> bytes | None:
+    """The configuration file's content; None while no volume was ever made."""
+    path = daemon.root / "etc/twinlock.toml"
+    return path.read_bytes() if path.exists() else None
+
+
 def client(daemon: Daemon, name: str) -> Client:
     return Client(daemon.port, TARGET_PREFIX + name)
 
@@ -238,11 +244,11 @@ def test_refusals(
 ) -> None:
     members = make(tmp_path, key)
     before = [member.read_bytes() for member in members]
-    configuration = (daemon.root / "etc/twinlock.toml").read_bytes()
+    configured = configuration(daemon)
     code, _ = take_over(daemon, "refused", *members, check=False)
     assert code == error.exit_code
     assert [member.read_bytes() for member in members] == before
-    assert (daemon.root / "etc/twinlock.toml").read_bytes() == configuration
+    assert configuration(daemon) == configured
 
 
 @pytest.mark.long
@@ -251,7 +257,7 @@ def test_nothing_changes_before_it_is_asked_for(daemon: Daemon, tmp_path: Path, 
     wrong = tmp_path / "wrong"
     wrong.write_text("another")
     disk = foreign.luks(tmp_path / "disk", key)
-    configuration = (daemon.root / "etc/twinlock.toml").read_bytes()
+    configured = configuration(daemon)
     done = daemon.cli("import", str(disk), "--dry-run", "--test", "--passphrase-file", str(key))
     assert "The passphrase opens it" in done.stdout
     assert "Nothing was changed" in done.stdout
@@ -259,7 +265,7 @@ def test_nothing_changes_before_it_is_asked_for(daemon: Daemon, tmp_path: Path, 
     assert done.returncode == errors.BadOption.exit_code
     code, _ = take_over(daemon, "wrong", disk, "--passphrase-file", wrong, check=False)
     assert code == errors.WrongPassphrase.exit_code
-    assert (daemon.root / "etc/twinlock.toml").read_bytes() == configuration
+    assert configuration(daemon) == configured
 
 
 @pytest.mark.long
@@ -267,11 +273,10 @@ def test_questions_at_a_terminal(daemon: Daemon, tmp_path: Path, key: Path) -> N
     """No is no; a wrong passphrase changes nothing; Enter leaves it for the unlock."""
     disk = foreign.luks(tmp_path / "disk", key)
     words = ["import", str(disk), "--name", "asked"]
-    configuration = daemon.root / "etc/twinlock.toml"
-    before = configuration.read_bytes()
+    configured = configuration(daemon)
     assert typed(daemon, words, "n") == 1
     assert typed(daemon, words, "y", "nonsense") == errors.WrongPassphrase.exit_code
-    assert configuration.read_bytes() == before
+    assert configuration(daemon) == configured
     assert typed(daemon, words, "y", "") == 0
     assert daemon.status("asked")["state"] == "locked"
     daemon.cli("unlock", "asked", "--passphrase-file", str(key))
