@@ -385,6 +385,16 @@ class HeaderNotWritten(TwinlockError):
     exit_code = 52
 
 
+class MemoryShort(TwinlockError):
+    """Less memory is free than deriving the key takes: to try would have the kernel kill the process."""
+
+    sentence = (
+        "{what} takes {needed} of memory, but only {available} are free; stop other programs, "
+        "or do it on a machine with more"
+    )
+    exit_code = 53
+
+
 # -- the data path --------------------------------------------------------------------------------
 
 

@@ -115,6 +115,62 @@ def test_a_new_member_is_named_again(stopped: Daemon, tmp_path: Path) -> None:
     complete(stopped, [*members, new])
 
 
+KILLED = """
+import os, sys
+if "serve" in sys.argv:
+    from twinlock.daemon.change import Changes
+    Changes.take_members = lambda *_: os.kill(os.getpid(), 9)
+"""
+
+
+def die_serving(daemon: Daemon, folder: Path, *arguments: str) -> None:
+    """The supervisor of an open volume is killed there; the worker lives on, and has the members it has."""
+    (folder / "sitecustomize.py").write_text(KILLED)
+    path = daemon.environ.get("PYTHONPATH", "")
+    daemon.environ["PYTHONPATH"] = f"{folder}:{path}"
+    daemon.start()
+    daemon.environ["PYTHONPATH"] = path
+    daemon.await_unlocked("backup")
+    daemon.cli(*arguments, check=False)
+    daemon.process.wait() if daemon.process else None
+    daemon.process = None
+    assert daemon.worker_pids()
+    daemon.start()
+    daemon.await_unlocked("backup")
+
+
+@pytest.mark.long
+def test_a_member_that_an_open_volume_has_is_named_again(stopped: Daemon, tmp_path: Path) -> None:
+    members = make(stopped, tmp_path)
+    new = str(tmp_path / "new")
+    die_serving(stopped, tmp_path, "member", "add", "backup", new)
+    assert configured(stopped)["members"] == members
+    listed = stopped.cli("member", "list", "backup").stdout
+    assert f"the configuration lacks it; to keep it: twinlock member add backup {new}" in listed
+    stopped.cli("member", "add", "backup", new)
+    complete(stopped, [*members, new])
+
+
+@pytest.mark.long
+def test_a_member_that_an_open_volume_let_go_of_is_forgotten(stopped: Daemon, tmp_path: Path) -> None:
+    first, second = make(stopped, tmp_path)
+    third = str(tmp_path / "third")
+    stopped.cli("member", "add", "backup", third)
+    die_serving(stopped, tmp_path, "member", "remove", "backup", third)
+    assert configured(stopped)["members"] == [first, second, third]
+    assert f"twinlock member remove backup {third}" in stopped.cli("member", "list", "backup").stdout
+    stopped.cli("member", "remove", "backup", third)
+    complete(stopped, [first, second])
+
+
+@pytest.mark.long
+def test_a_replacement_in_an_open_volume_goes_on_by_itself(stopped: Daemon, tmp_path: Path) -> None:
+    first, second = make(stopped, tmp_path)
+    new = str(tmp_path / "new")
+    die_serving(stopped, tmp_path, "member", "replace", "backup", first, new)
+    complete(stopped, [second, new])
+
+
 @pytest.mark.long
 def test_a_volume_that_grew(stopped: Daemon, tmp_path: Path) -> None:
     members = make(stopped, tmp_path)

@@ -107,6 +107,7 @@ def test_errors_and_prompts(keyed: Daemon) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("rounds", [25])
 def test_a_worker_killed_during_a_change_of_keys(keyed: Daemon, rounds: int) -> None:
     """The old key or the new one opens it, and one of them only; the other keys are untouched."""

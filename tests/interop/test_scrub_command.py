@@ -1,16 +1,20 @@
 """``twinlock scrub`` on a real daemon: progress, end, findings, and what a script sees."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import Client
-from tests.support.daemon import TARGET_PREFIX, Daemon
+from tests.support.daemon import TARGET_PREFIX, Daemon, twinlock
+from tests.support.terminal import on_terminal
 from twinlock import errors
+from twinlock.units import parse_size
 
 MIB = 1 << 20
+RATE = re.compile(r"([\d.]+) ([KMG])iB a second")
 CONTENT = b"found again".ljust(4096, b"!") * 16
 
 
@@ -86,3 +90,29 @@ def test_a_locked_volume_is_not_scrubbed(daemon: Daemon, tmp_path: Path) -> None
     refused = daemon.cli("scrub", "backup", check=False)
     assert refused.returncode == errors.NotPossibleNow.exit_code
     assert "twinlock unlock backup" in refused.stderr
+
+
+@pytest.mark.long
+def test_what_a_person_sees(daemon: Daemon, tmp_path: Path) -> None:
+    """Progress with its rate and time left while it runs, then what was found; and the same from status."""
+    members = make(daemon, tmp_path)
+    with Client(daemon.port, TARGET_PREFIX + "backup") as client:
+        for megabyte in range(1, 8):
+            client.write(megabyte * MIB // 512, bytes([megabyte]) * MIB)
+    daemon.cli("lock", "backup")
+    spoil(members[1])
+    daemon.cli("set", "backup", "--resync-maximum", "1M")
+    daemon.cli("unlock", "backup")
+    code, lines = on_terminal([*twinlock(), "scrub", "backup"], daemon.environ)
+    assert code == 0
+    moving = [line for line in lines if re.search(r"\d+ % ?\), .* a second, .* left", line)]
+    rates = [parse_size("".join(match)) for line in moving for match in RATE.findall(line)]
+    assert rates
+    assert max(rates) <= 1.3 * MIB, "holes are passed over, and not told as speed"
+    assert re.search(r"is finished \(.*\): .* checked, 1 block wrong, 1 repaired\.", lines[-1])
+    daemon.cli("scrub", "backup", "--no-wait")
+    code, lines = on_terminal([*twinlock(), "status", "backup"], daemon.environ)
+    assert code == 0
+    (place,) = [number for number, line in enumerate(lines) if line.strip().startswith("scrub ")]
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in "".join(lines[place + 1 : place + 4])
+    assert any("resync" in line and "1M a second" in line for line in lines)

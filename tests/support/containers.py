@@ -10,6 +10,7 @@ from twinlock.luks.container import PROBE_LENGTH
 from twinlock.luks.device import Cost
 from twinlock.luks.keyslots import add_key, opening_slot
 from twinlock.luks.kinds import Kind, Note
+from twinlock.luks.opening import Attempt
 from twinlock.units import MIB
 
 SIZE = 8 * MIB
@@ -53,14 +54,14 @@ def own_header() -> bytes:
 def with_key(header: bytes, secret: bytes, note: Note = PASSPHRASE) -> bytes:
     """The header with another key, added by :data:`FIRST`."""
     return add_key(
-        header, array_size=SIZE, secret=FIRST, new_secret=secret, note=note, cost=CHEAP, name="v"
+        header, array_size=SIZE, secret=FIRST, new_secret=secret, note=note, cost=CHEAP, attempt=Attempt("v")
     ).header
 
 
 def opens(header: bytes, secret: bytes) -> bool:
     """Whether a key opens a header."""
     try:
-        opening_slot(header, array_size=SIZE, secret=secret, name="v")
+        opening_slot(header, array_size=SIZE, secret=secret, attempt=Attempt("v"))
     except WrongPassphrase:
         return False
     return True

@@ -1,5 +1,6 @@
 """A real daemon in a folder of its own, and the command line to talk to it."""
 
+import functools
 import http.client
 import json
 import os
@@ -12,8 +13,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from tests.support.forker import Forker
+
 TARGET_PREFIX = "iqn.2026-11.io.twinlock:"
 START_SECONDS = 30.0
+COMMAND_SECONDS = 120.0
 LIBISCSI_CHAP = {
     "user": "LIBISCSI_CHAP_USERNAME",
     "secret": "LIBISCSI_CHAP_PASSWORD",
@@ -95,15 +99,8 @@ class Daemon:
     def cli(
         self, *arguments: str, stdin: bytes | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``twinlock`` with ``arguments``."""
-        done = subprocess.run(
-            [*twinlock(), *arguments],
-            env=self.environ,
-            input=stdin or b"",
-            check=False,
-            capture_output=True,
-            timeout=120,
-        )
+        """Run ``twinlock`` with ``arguments``, in a process of its own."""
+        done = _forker().run(arguments, self.environ, stdin or b"", COMMAND_SECONDS)
         result = subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
@@ -175,6 +172,12 @@ class Daemon:
             self.stop()
         finally:
             self.kill_all()
+
+
+@functools.cache
+def _forker() -> Forker:
+    """One for all commands of this process."""
+    return Forker()
 
 
 def twinlock() -> list[str]:

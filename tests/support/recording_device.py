@@ -19,6 +19,10 @@ class RecordingDevice(BlockDevice):
         self.check_range(offset, length)
         return bytes(self.data[offset : offset + length])
 
+    def copies(self) -> tuple["RecordingDevice", ...]:
+        """As of an array with one member; see :class:`twinlock.server.container_header.Source`."""
+        return (self,)
+
     def read_nowait(self, offset: int, length: int) -> bytes | None:
         return None if self.would_wait else self.read(offset, length)
 

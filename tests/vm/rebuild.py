@@ -8,6 +8,7 @@ from twinlock.block.file import FileDevice
 from twinlock.block.mirror.create import create_array
 from twinlock.block.mirror.member import MemberState, read_member
 from twinlock.block.mirror.mirror import IDLE, Mirror
+from twinlock.block.mirror.progress import JobKind
 from twinlock.block.mirror.superblock import Feature
 from twinlock.block.observer import SilentObserver
 from twinlock.units import MIB
@@ -36,7 +37,7 @@ class Rebuild:
         self._away(kind)
         self.mirror = self._start(*members)
         assert self.mirror.status().members[1].state is MemberState.REBUILDING
-        while self.mirror.status().resync.done < CHUNKS // 2 * CHUNK:
+        while self._done() < CHUNKS // 2 * CHUNK:
             self._step()
         self._now += NOTED_AFTER
         self._step()
@@ -72,6 +73,10 @@ class Rebuild:
     def _start(self, *members: Path) -> Mirror:
         opened = [read_member(FileDevice.open(member)) for member in members]
         return Mirror.assemble(opened, expected_uuid=UUID, clock=lambda: self._now, observer=SilentObserver())
+
+    def _done(self) -> int:
+        jobs = self.mirror.status().jobs
+        return sum(job.done for job in jobs if job.kind is JobKind.RESYNC)
 
     def _step(self) -> None:
         assert self.mirror.step() < IDLE, "the rebuild ended before it was cut off"

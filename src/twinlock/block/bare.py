@@ -7,7 +7,6 @@ from typing_extensions import Buffer
 
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror.member import MemberState
-from twinlock.block.mirror.progress import Progress
 from twinlock.block.mirror.status import ArrayStatus, MemberStatus
 from twinlock.block.section import Section
 from twinlock.errors import DeviceError
@@ -26,6 +25,10 @@ class BareStore(Section):
         self._device: FileDevice | None = device
         self._dirty = False
         self._error: DeviceError | None = None
+
+    def copies(self) -> tuple["BareStore"]:
+        """There is one."""
+        return (self,)
 
     def write(self, offset: int, data: Buffer) -> None:
         """See :meth:`BlockDevice.write`."""
@@ -74,7 +77,6 @@ class BareStore(Section):
             events=0,
             degraded=False,
             dirty=self._dirty,
-            resync=Progress(0, 0),
             chunk_size=0,
             marked_chunks=0,
             members=(MemberStatus(0, state, self.path, error=error),),

@@ -55,6 +55,7 @@ class FileDevice(BlockDevice):
         self._without_medium = False
         self._discards = True
         self._gone: str | None = None
+        self._released = False
         self._flush_lock = Lock()
         self._flush_failure: str | None = None
 
@@ -222,13 +223,19 @@ class FileDevice(BlockDevice):
         """Let go of the member under the feet of whoever still uses it.
 
         A number that is closed may become another file's at once, and a late write would go there.  So
-        each is made to lead nowhere, in one step, and stays taken until :meth:`close`.
+        each is made to lead nowhere, in one step, and stays taken until :meth:`close`, or until nobody has
+        this object any more: whoever is about to use a number holds it.
         """
         with self._flush_lock:
+            self._released = True
             self._gone = self._gone or "it was let go of"
             if self._fd >= 0:
                 kernel.lead_nowhere(number for number in (self._durable_fd, self._fd) if number >= 0)
                 self._direct.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_released", False):
+            self.close()
 
     def measure(self) -> int:
         """See :meth:`BlockDevice.measure`; what became shorter is gone, and stays as it was."""

@@ -22,6 +22,9 @@ class Observer(Protocol):
     def checksum_wrong(self, index: int, offset: int, length: int) -> None:
         """What the member gave is not what was written there; that it was put right is another call."""
 
+    def checksums_lost(self, index: int, error: DeviceError) -> None:
+        """The file of the member's checksums failed: its data are in use, and not checked any more."""
+
     def copies_differ(self, offset: int, length: int) -> None:
         """Members hold different contents (bytes of the array), and no checksum says whose are right."""
 
@@ -54,6 +57,9 @@ class SilentObserver:
         """Nothing."""
 
     def checksum_wrong(self, index: int, offset: int, length: int) -> None:
+        """Nothing."""
+
+    def checksums_lost(self, index: int, error: DeviceError) -> None:
         """Nothing."""
 
     def copies_differ(self, offset: int, length: int) -> None:

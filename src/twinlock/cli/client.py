@@ -1,10 +1,16 @@
-"""Asks the API: that of the running daemon, or, for what needs none, one of our own."""
+"""Asks the API: that of the running daemon, or, for what needs none, one of our own.
 
-import asyncio
+Every command passes here, so what it imports is what every command waits for: the daemon is asked by the
+standard library, and what an API of our own needs is imported only then.
+"""
+
+import http.client
+import json
+import socket
 import time
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
-import httpx
 from pydantic import BaseModel
 
 from twinlock.daemon.folders import Folders
@@ -12,6 +18,7 @@ from twinlock.daemon.names import check_name
 from twinlock.errors import NameInvalid, NoSuchVolume, NotServing, rebuild
 from twinlock.server import control
 
+HEADERS = {"content-type": "application/json"}
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -27,7 +34,17 @@ def ask(method: str, path: str, kind: type[_M], body: BaseModel | None = None, *
 
     ``alone``: if no daemon answers, do the work in this process, with the daemon's own code and its lock.
     """
-    return asyncio.run(_ask(method, path, kind, body, alone))
+    folders = Folders.locate()
+    content = None if body is None else body.model_dump_json().encode()
+    try:
+        connection = _connect(folders.api_socket)
+    except OSError as error:
+        if not alone:
+            raise NotServing(socket=folders.api_socket) from error
+        from twinlock.cli.alone import ask_own_api  # see there
+
+        return _result(*ask_own_api(folders, method, path, content), kind)
+    return _result(*_exchange(connection, method, path, content), kind)
 
 
 def volume_path(name: str, *rest: str) -> str:
@@ -39,34 +56,30 @@ def volume_path(name: str, *rest: str) -> str:
     return "/".join(("/v1/volumes", name, *rest))
 
 
-async def _ask(method: str, path: str, kind: type[_M], body: BaseModel | None, alone: bool) -> _M:
-    folders = Folders.locate()
-    content = None if body is None else body.model_dump_json()
+def _connect(path: Path) -> socket.socket:
+    """A connection to the daemon; raises OSError if none answers."""
+    sock = socket.socket(socket.AF_UNIX)
     try:
-        async with _client(httpx.AsyncHTTPTransport(uds=control.address(folders.api_socket))) as client:
-            response = await client.request(method, path, content=content)
-    except (httpx.ConnectError, FileNotFoundError) as error:
-        if not alone:
-            raise NotServing(socket=folders.api_socket) from error
-        from twinlock.cli.alone import own_api  # see there
-
-        async with own_api(folders) as transport, _client(transport) as client:
-            response = await client.request(method, path, content=content)
-    return _result(response, kind)
+        sock.connect(control.address(path))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
-def _result(response: httpx.Response, kind: type[_M]) -> _M:
-    if response.is_success:
-        return kind.model_validate_json(response.content)
-    description: dict[str, Any] = response.json()
-    raise rebuild(description)
+def _exchange(sock: socket.socket, method: str, path: str, content: bytes | None) -> tuple[int, bytes]:
+    """Status and content of the answer; there is no limit to how long it takes."""
+    connection = http.client.HTTPConnection("twinlock")
+    connection.sock = sock
+    try:
+        connection.request(method, path, content, HEADERS)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
 
 
-def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=transport,
-        base_url="http://twinlock",
-        timeout=None,
-        headers={"content-type": "application/json"},
-        trust_env=False,
-    )
+def _result(status: int, content: bytes, kind: type[_M]) -> _M:
+    if status < http.client.MULTIPLE_CHOICES:
+        return kind.model_validate_json(content)
+    raise rebuild(json.loads(content))

@@ -1,45 +1,55 @@
 """The entry point: commands, and what the user sees when one cannot be done."""
 
+import importlib
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 import twinlock
-from twinlock.cli.commands import (
-    connect,
-    create,
-    discovery,
-    grow,
-    header,
-    import_,
-    key,
-    lock,
-    member,
-    scrub,
-    serve,
-    settings,
-    status,
-    unlock,
-)
 from twinlock.errors import InternalError, TwinlockError
 from twinlock.native.process import harden
 
-app = typer.Typer(
-    name="twinlock",
-    help="Two disks become one encrypted, mirrored disk on the network, for backups.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for _group in (member, key, header):
-    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
-_RENAMED = {settings: "set", import_: "import"}  # a module cannot have a name that Python has already
-for _module in (create, import_, serve, unlock, connect, status, lock, settings, grow, scrub, discovery):
-    app.command(_RENAMED.get(_module, _module.__name__.rpartition(".")[2]))(_module.run)
+COMMANDS = {
+    "create": "create",
+    "import": "import_",  # a module cannot have a name that Python has already
+    "serve": "serve",
+    "unlock": "unlock",
+    "connect": "connect",
+    "status": "status",
+    "lock": "lock",
+    "set": "settings",
+    "grow": "grow",
+    "scrub": "scrub",
+    "discovery": "discovery",
+}
+"""Each command's module, whose ``run`` it is; in the order of the help."""
+GROUPS = ("member", "key", "header")
+"""Modules with commands of their own, in an ``app``."""
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """The commands; where ``arguments`` begin with the name of one, that one: nobody waits for the others."""
+    app = typer.Typer(
+        name="twinlock",
+        help="Two disks become one encrypted, mirrored disk on the network, for backups.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    named = [name for name in arguments[:1] if name in COMMANDS or name in GROUPS]
+    for name in named or (*COMMANDS, *GROUPS):
+        module = importlib.import_module(f"twinlock.cli.commands.{COMMANDS.get(name, name)}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.run)
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -48,7 +58,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
@@ -62,7 +71,7 @@ def main() -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         harden()  # a passphrase may pass through this process
-        app()
+        application(sys.argv[1:])()
     except TwinlockError as error:
         console.print(f"twinlock: {error}", markup=False)
         sys.exit(error.exit_code)

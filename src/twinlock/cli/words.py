@@ -1,6 +1,9 @@
 """Settings and credentials, said to a person."""
 
+import functools
+
 from twinlock.daemon.models import ChapMode, VolumeSettings
+from twinlock.daemon.settings import parse_rate
 from twinlock.server.messages import Chap
 
 _CHAP = {
@@ -33,22 +36,33 @@ def settings(of: VolumeSettings) -> list[tuple[str, str]]:
         ("use", "shared by several initiators" if of.shared else "one initiator at a time"),
         ("writing", "refused: read-only" if of.read_only else "allowed"),
         ("discard", "offered" if of.discard else "not offered"),
-        ("resync", f"at least {of.resync_minimum} a second, at most {of.resync_maximum}"),
+        ("resync", _rates(of)),
         ("CHAP", _CHAP[of.chap]),
         ("initiators", ", ".join(of.initiators) or "any"),
         ("networks", ", ".join(of.networks) or "any"),
     ]
 
 
+def _rates(of: VolumeSettings) -> str:
+    """A maximum below the minimum counts for both."""
+    least, most = of.resync_minimum, of.resync_maximum
+    highest, lowest = parse_rate(most), parse_rate(least)
+    if highest is not None and lowest is not None and highest <= lowest:
+        return f"{most} a second"
+    return f"at least {least} a second, at most {most}"
+
+
 def restrictions(of: VolumeSettings) -> list[tuple[str, str]]:
     """Those settings that are not as they are without a word."""
-    usual = dict(settings(_USUAL))
-    return [(label, value) for label, value in settings(of) if usual[label] != value]
+    return [(label, value) for label, value in settings(of) if _usual()[label] != value]
 
 
-_USUAL = VolumeSettings(
-    chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
-)
+@functools.cache
+def _usual() -> dict[str, str]:
+    unchanged = VolumeSettings(
+        chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
+    )
+    return dict(settings(unchanged))
 
 
 def indented(facts: list[tuple[str, str]]) -> list[str]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twinlock.daemon.config import ConfigurationFile
-from twinlock.daemon.creation import check_lists, check_rates
+from twinlock.daemon.creation import check_rates
 from twinlock.daemon.credentials import DISCOVERY, Credentials
 from twinlock.daemon.models import ChapMode, DiscoveryRequest, SettingsRequest
+from twinlock.daemon.names import check_lists
 from twinlock.daemon.volume import ManagedVolume
 from twinlock.errors import BadOption
 from twinlock.server.messages import Chap

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from twinlock.daemon.folders import Folders
 from twinlock.daemon.models import ChapMode, CreateRequest
-from twinlock.daemon.names import check_initiator, check_name, check_network, check_target
+from twinlock.daemon.names import check_lists, check_name, check_target
 from twinlock.daemon.settings import VolumeTable, parse_rate
 from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import BadOption, MemberNamedTwice, PassphraseUnusable, TargetNameInvalid, VolumeExists
@@ -40,14 +40,6 @@ def plan(request: CreateRequest, taken: Collection[VolumeTable]) -> VolumeTable:
     if any(volume.target_name == table.target_name for volume in taken):
         raise TargetNameInvalid(name=table.target_name, reason="another volume has it")
     return table
-
-
-def check_lists(initiators: Collection[str], networks: Collection[str]) -> None:
-    """Raise InitiatorNameInvalid or NetworkInvalid for what cannot be on a list."""
-    for name in initiators:
-        check_initiator(name)
-    for network in networks:
-        check_network(network)
 
 
 def check_rates(minimum: str | None, maximum: str | None) -> None:

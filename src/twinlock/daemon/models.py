@@ -12,7 +12,13 @@ from twinlock.server.takeover.facts import Found
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)  # see twinlock.server.message.Message
+
+
+class _Asked(_Model):
+    """What FastAPI reads: it hushes what pydantic says of its fields, but only while it makes them."""
+
+    model_config = ConfigDict(defer_build=False)
 
 
 class VolumeState(StrEnum):
@@ -85,7 +91,7 @@ class Report(_Model):
     """Peers that did not know the secret of discovery."""
 
 
-class CreateRequest(_Model):
+class CreateRequest(_Asked):
     """A volume to make; ``size`` is that of a member, and needed only for files that do not exist yet."""
 
     name: str
@@ -122,7 +128,7 @@ class CreateReply(_Model):
     remarks: tuple[str, ...] = ()
 
 
-class ImportRequest(_Model):
+class ImportRequest(_Asked):
     """What others made, to be looked at or taken over; ``expected`` is what was shown to who agreed."""
 
     members: list[str]
@@ -154,7 +160,7 @@ class ImportReply(_Model):
     """Why it does not open, if it does not."""
 
 
-class SettingsRequest(_Model):
+class SettingsRequest(_Asked):
     """What shall be otherwise; None: as it is.  Lists take the place of those before."""
 
     chap: ChapMode | None = None
@@ -178,7 +184,7 @@ class SettingsReply(_Model):
     chap: Chap | None = None
 
 
-class DiscoveryRequest(_Model):
+class DiscoveryRequest(_Asked):
     """What shall be otherwise about discovery; None: as it is."""
 
     chap: ChapMode | None = None
@@ -192,7 +198,7 @@ class DiscoveryReply(_Model):
     credentials: Chap | None = None
 
 
-class UnlockRequest(_Model):
+class UnlockRequest(_Asked):
     """The passphrase; none for a volume without encryption."""
 
     passphrase: Passphrase | None = None

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 
 from twinlock.errors import InitiatorNameInvalid, NameInvalid, NetworkInvalid, TargetNameInvalid
 from twinlock.server.access import parse_network
@@ -48,6 +49,14 @@ def check_network(text: str) -> str:
     except ValueError as error:
         raise NetworkInvalid(network=text, reason=error) from error
     return text
+
+
+def check_lists(initiators: Collection[str], networks: Collection[str]) -> None:
+    """Raise InitiatorNameInvalid or NetworkInvalid for what cannot be on a list."""
+    for name in initiators:
+        check_initiator(name)
+    for network in networks:
+        check_network(network)
 
 
 def check_path(path: str) -> str:

@@ -314,9 +314,17 @@ class Supervisor:
         self._file.find(name)  # whether it can follow is known before a disk is touched
         if not self._serving:
             await volume.adopt()  # a worker that outlived its supervisor
-        work = asyncio.ensure_future(self._maintain(volume, task))
+        changes = isinstance(task, CHANGES_MEMBERS)
+        work = asyncio.ensure_future(
+            self._change_members(volume, task) if changes else self._maintain(volume, task)
+        )
         # What changes the members is done, and written down, also if nobody waits for it any more.
-        return await (asyncio.shield(work) if isinstance(task, CHANGES_MEMBERS) else work)
+        return await (asyncio.shield(work) if changes else work)
+
+    async def _change_members(self, volume: ManagedVolume, task: Task) -> dict[str, Any]:
+        """One at a time: each starts from the members that the one before left, as the file has them."""
+        async with volume.changing_members:
+            return await self._maintain(volume, task)
 
     async def _maintain(self, volume: ManagedVolume, task: Task) -> dict[str, Any]:
         try:

@@ -42,6 +42,8 @@ class ManagedVolume:
         self._credentials = credentials
         self._turn = asyncio.Lock()
         self._tasks = asyncio.Lock()
+        self.changing_members = asyncio.Lock()
+        """Held until the configuration has followed."""
         self._unlocking = False
         self._closing = False
         self._wanted = False

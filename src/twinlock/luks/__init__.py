@@ -16,11 +16,13 @@ from twinlock.luks.container import (
     unlock_container,
 )
 from twinlock.luks.facts import ContainerFacts
+from twinlock.luks.opening import Attempt
 from twinlock.luks.tokens import with_target_name
 
 __all__ = [
     "PROBE_LENGTH",
     "SMALLEST_ARRAY",
+    "Attempt",
     "ContainerFacts",
     "FormattedContainer",
     "OpenContainer",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from twinlock.errors import ContainerUnsupported
 from twinlock.luks.container import PROBE_LENGTH, header_length, loaded
-from twinlock.luks.copies import BLOCK, header_places, is_luks2, named, whole_copies
+from twinlock.luks.copies import BLOCK, copy_blocks, header_places, is_luks2, named, whole_copies
 from twinlock.luks.device import LuksDevice
 from twinlock.luks.facts import describe, judge
 from twinlock.units import TIB, round_up
@@ -55,9 +55,7 @@ def backup_of(header: bytes) -> bytes:
     """The backup of a header area in whole blocks, with all copies whole."""
     keep = named(whole_copies(header)) | {block for place in header_places(header) for block in place.blocks}
     backup = bytearray(len(header))
-    for number in keep:
-        block = slice(number * BLOCK, (number + 1) * BLOCK)
-        backup[block] = header[block]
+    copy_blocks(backup, header, keep)
     return bytes(backup)
 
 
@@ -80,12 +78,9 @@ def restored(header: bytes, backup: bytes) -> bytes:
     """
     length = max(len(header), len(backup))
     wanted = bytearray(header.ljust(length, b"\0"))
-    for number in named(whole_copies(header)):
-        wanted[number * BLOCK : (number + 1) * BLOCK] = bytes(BLOCK)
+    copy_blocks(wanted, bytes(length), named(whole_copies(header)))
     places = {block for place in header_places(backup) for block in place.blocks}
-    for number in places | named(whole_copies(backup)):
-        block = slice(number * BLOCK, (number + 1) * BLOCK)
-        wanted[block] = backup[block]
+    copy_blocks(wanted, backup, places | named(whole_copies(backup)))
     return bytes(wanted)
 
 

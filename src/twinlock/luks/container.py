@@ -18,6 +18,7 @@ from twinlock.luks.device import CallFailed, Cost, LuksDevice
 from twinlock.luks.facts import ContainerFacts, describe, judge
 from twinlock.luks.image import HeaderImage
 from twinlock.luks.kinds import Kind, Note, note_kind
+from twinlock.luks.opening import Attempt, try_slots
 from twinlock.luks.tokens import set_target_name
 from twinlock.native import CipherName, KeyBuffer
 from twinlock.native.cipher import SECTOR_SIZES
@@ -123,18 +124,24 @@ def inspect_container(header: Buffer, *, array_size: int) -> ContainerFacts:
         return judge(describe(device), array_size)
 
 
-def unlock_container(header: Buffer, *, array_size: int, passphrase: Buffer, name: str) -> OpenContainer:
-    """The volume key and all that is needed to use it; ``name`` is the volume's, for the error's sentence.
+def unlock_container(
+    header: Buffer,
+    *,
+    array_size: int,
+    passphrase: Buffer,
+    attempt: Attempt,
+) -> OpenContainer:
+    """The volume key and all that is needed to use it.
 
-    Raises :class:`WrongPassphrase`, :class:`ContainerUnsupported`,
+    Raises :class:`WrongPassphrase`, :class:`ContainerUnsupported`, :class:`MemoryShort`,
     :class:`KeyDerivationFailed`, :class:`KeyMemoryUnavailable`, :class:`LibraryMissing`.
     """
     with loaded(header, array_size) as (_, device):
         facts = judge(describe(device), array_size)
         try:
-            key = device.volume_key(passphrase)
+            key = try_slots(device, lambda each: device.volume_key(passphrase, each), attempt)
         except CallFailed as failure:
-            _explain(failure, name)
+            _explain(failure, attempt.name)
     return OpenContainer(key=key, **_values(facts))
 
 
@@ -158,8 +165,6 @@ def _explain(failure: CallFailed, name: str = "") -> NoReturn:
     match failure.number:
         case errno.EPERM:
             raise WrongPassphrase(name=name) from None
-        case errno.ENOENT:
-            raise ContainerUnsupported(reason="none of its keyslots holds a key") from failure
         case errno.ENOMEM:
             raise KeyDerivationFailed(reason=str(failure)) from failure
         case _:

@@ -6,11 +6,11 @@ and which areas they name.  LUKS2 on-disk format, sections 2 and 3; LUKS1 on-dis
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twinlock.units import KIB, SECTOR, round_up
+from twinlock.units import KIB, MIB, SECTOR, round_up
 from twinlock.wire.structure import Malformed, Structure, raw, structure, u16, u32, u64
 
 BLOCK = 4 * KIB
@@ -18,6 +18,8 @@ BLOCK = 4 * KIB
 _MAGIC, _SECOND_MAGIC = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
 _SECOND_PLACES = tuple(16 * KIB << shift for shift in range(9))
 """Where LUKS2's second copy may begin: the sizes that a copy may have (section 2.3)."""
+_LARGEST = 2 * _SECOND_PLACES[-1] + 128 * MIB
+"""Bytes of the largest header area: two copies, and the keyslots that libcryptsetup allows at most."""
 _CHECKSUM, _CHECKSUM_SIZE = 448, 64
 _SLOTS_1, _SLOT_1_SIZE, _SLOTS_1_START, _ENABLED_1 = 8, 48, 208, 0x00AC71F3
 
@@ -72,7 +74,8 @@ class Copy:
 
     place: Area
     sequence: int
-    areas: tuple[Area, ...]
+    slots: tuple[tuple[int, Area], ...]
+    """The keyslots that hold something, and where their key material is."""
 
 
 def whole_copies(header: bytes) -> tuple[Copy, ...]:
@@ -82,7 +85,7 @@ def whole_copies(header: bytes) -> tuple[Copy, ...]:
         and (first := Header1.parse(header)).magic == _MAGIC
         and first.version == 1
     ):
-        return (Copy(Area(0, BLOCK), 0, tuple(_areas_1(header, first))),)
+        return (Copy(Area(0, BLOCK), 0, tuple(_slots_1(header, first))),)
     primary = _copy_2(header, 0)
     places = _SECOND_PLACES if primary is None else (primary.place.size,)
     second = next((copy for place in places if (copy := _copy_2(header, place)) is not None), None)
@@ -91,7 +94,19 @@ def whole_copies(header: bytes) -> tuple[Copy, ...]:
 
 def named(copies: tuple[Copy, ...]) -> set[int]:
     """The blocks that hold key material for one of ``copies``."""
-    return {block for copy in copies for area in copy.areas for block in area.blocks}
+    return {block for copy in copies for _, area in copy.slots for block in area.blocks}
+
+
+def slot_blocks(header: bytes) -> dict[int, frozenset[int]]:
+    """The blocks on which each keyslot of the newest copy depends: its key material.
+
+    In LUKS1 the header, too: it has no checksum, so damage to it shows nowhere else.
+    """
+    newest = max(whole_copies(header), key=lambda copy: copy.sequence, default=None)
+    if newest is None:
+        return {}
+    also = () if is_luks2(header) else newest.place.blocks
+    return {number: frozenset((*area.blocks, *also)) for number, area in newest.slots}
 
 
 def header_places(header: bytes) -> tuple[Area, ...]:
@@ -103,17 +118,26 @@ def header_places(header: bytes) -> tuple[Area, ...]:
     return (Area(0, size), Area(size, size)) if is_luks2(header) else (Area(0, size),)
 
 
+def copy_blocks(target: bytearray, source: bytes, blocks: Iterable[int]) -> None:
+    """Copy blocks of :data:`BLOCK` bytes; those that either does not have in whole are left out."""
+    end = min(len(target), len(source)) // BLOCK
+    for number in blocks:
+        if number < end:
+            block = slice(number * BLOCK, (number + 1) * BLOCK)
+            target[block] = source[block]
+
+
 def is_luks2(header: bytes) -> bool:
     """True unless the first bytes are those of LUKS1."""
     return not (header[:6] == _MAGIC and header[6:8] == b"\0\1")
 
 
-def _areas_1(header: bytes, first: Header1) -> Iterator[Area]:
+def _slots_1(header: bytes, first: Header1) -> Iterator[tuple[int, Area]]:
     for number in range(_SLOTS_1):
         slot = Slot1.parse(header, _SLOTS_1_START + number * _SLOT_1_SIZE)
         if slot.state == _ENABLED_1:
             offset = slot.offset * SECTOR  # without a checksum it may be anything
-            yield Area(offset, max(0, min(first.key_bytes * slot.stripes, len(header) - offset)))
+            yield number, Area(offset, max(0, min(first.key_bytes * slot.stripes, len(header) - offset)))
 
 
 def _copy_2(header: bytes, offset: int) -> Copy | None:
@@ -130,7 +154,10 @@ def _copy_2(header: bytes, offset: int) -> Copy | None:
     content = header[offset : offset + place.size]
     if len(content) < place.size or not _sum_is_right(binary, content):
         return None
-    return Copy(place, binary.sequence, tuple(_areas_2(content)))
+    try:
+        return Copy(place, binary.sequence, tuple(_slots_2(content)))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # a sum proves no sense
+        return None
 
 
 def _sum_is_right(binary: BinaryHeader, content: bytes) -> bool:
@@ -146,7 +173,10 @@ def _sum_is_right(binary: BinaryHeader, content: bytes) -> bool:
     return digest.digest() == binary.checksum[: digest.digest_size]
 
 
-def _areas_2(content: bytes) -> Iterator[Area]:
+def _slots_2(content: bytes) -> Iterator[tuple[int, Area]]:
     metadata: dict[str, Any] = json.loads(content[BinaryHeader.SIZE :].partition(b"\0")[0])
-    for keyslot in metadata["keyslots"].values():
-        yield Area(int(keyslot["area"]["offset"]), int(keyslot["area"]["size"]))
+    for number, keyslot in metadata["keyslots"].items():
+        area = Area(int(keyslot["area"]["offset"]), int(keyslot["area"]["size"]))
+        if min(area.offset, area.size) < 0 or area.offset + area.size > _LARGEST:
+            raise ValueError("key material where none can be")
+        yield int(number), area

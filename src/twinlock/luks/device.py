@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Self
 
 from typing_extensions import Buffer
@@ -20,6 +20,9 @@ from twinlock.luks.library import (
     CRYPT_PBKDF_NO_BENCHMARK,
     CRYPT_SLOT_ACTIVE,
     CRYPT_SLOT_ACTIVE_LAST,
+    CRYPT_SLOT_PRIORITY_IGNORE,
+    CRYPT_SLOT_PRIORITY_NORMAL,
+    CRYPT_SLOT_PRIORITY_PREFER,
     CRYPT_SLOT_UNBOUND,
     ffi,
     text,
@@ -35,6 +38,15 @@ class SlotState(StrEnum):
     USED = "used"
     UNBOUND = "unbound"
     """It holds a key, but not the one of this container's data."""
+
+
+class Priority(IntEnum):
+    """How readily a keyslot is tried (LUKS2 on-disk format, section 3.2)."""
+
+    IGNORE = CRYPT_SLOT_PRIORITY_IGNORE
+    """Only if it is named."""
+    NORMAL = CRYPT_SLOT_PRIORITY_NORMAL
+    PREFER = CRYPT_SLOT_PRIORITY_PREFER
 
 
 _SLOT_STATES = {
@@ -174,6 +186,10 @@ class LuksDevice:
         """Whether a keyslot holds a key, and of what."""
         return _SLOT_STATES.get(self._library.crypt_keyslot_status(self._device, number), SlotState.FREE)
 
+    def slot_priority(self, number: int) -> Priority:
+        """How readily a keyslot that is not free is tried; LUKS1 knows no difference."""
+        return Priority(self._check(self._library.crypt_keyslot_get_priority(self._device, number)))
+
     def slot_cost(self, number: int) -> SlotCost:
         """How a keyslot's key is derived."""
         found: Any = ffi.new("struct crypt_pbkdf_type *")
@@ -181,12 +197,12 @@ class LuksDevice:
         memory = int(found.max_memory_kb) * KIB
         return SlotCost(text(found.type), int(found.iterations), memory, int(found.parallel_threads))
 
-    def add_key(self, secret: Buffer, new_secret: Buffer) -> int:
-        """Store the volume key in a free keyslot for ``new_secret``; its number.  EPERM: the old is wrong."""
-        old, new = ffi.from_buffer(secret), ffi.from_buffer(new_secret)
+    def add_key(self, key: KeyBuffer, new_secret: Buffer) -> int:
+        """Store the volume key in a free keyslot for ``new_secret``; its number.  EPERM: another key."""
+        new = ffi.from_buffer(new_secret)
         return self._check(
-            self._library.crypt_keyslot_add_by_passphrase(
-                self._device, CRYPT_ANY, old, len(old), new, len(new)
+            self._library.crypt_keyslot_add_by_volume_key(
+                self._device, CRYPT_ANY, ffi.cast("char *", key.address), key.size, new, len(new)
             )
         )
 
@@ -203,12 +219,11 @@ class LuksDevice:
         """Wipe a keyslot."""
         self._check(self._library.crypt_keyslot_destroy(self._device, number))
 
-    def opening_slot(self, secret: Buffer, number: int | None = None) -> int:
-        """The keyslot that ``secret`` opens (``number`` alone is tried, if given); EPERM: it opens none."""
+    def try_slot(self, secret: Buffer, number: int) -> int:
+        """``number`` if ``secret`` opens that keyslot; CallFailed with EPERM if it does not."""
         known = ffi.from_buffer(secret)
-        place = CRYPT_ANY if number is None else number
         return self._check(
-            self._library.crypt_activate_by_passphrase(self._device, ffi.NULL, place, known, len(known), 0)
+            self._library.crypt_activate_by_passphrase(self._device, ffi.NULL, number, known, len(known), 0)
         )
 
     # -- using one ---------------------------------------------------------------------------------
@@ -217,15 +232,15 @@ class LuksDevice:
         """Read the header.  Of LUKS2's two copies one may be damaged: the image's is then repaired."""
         self._check(self._library.crypt_load(self._device, ffi.NULL, ffi.NULL))
 
-    def volume_key(self, passphrase: Buffer) -> KeyBuffer:
-        """The volume key, in locked memory; CallFailed with EPERM if no keyslot opens."""
+    def volume_key(self, passphrase: Buffer, number: int) -> KeyBuffer:
+        """The volume key, in locked memory; CallFailed with EPERM if that keyslot does not open."""
         secret = ffi.from_buffer(passphrase)
         key = KeyBuffer(self.key_size)
         size = ffi.new("size_t *", key.size)
         try:
             self._check(
                 self._library.crypt_volume_key_get(
-                    self._device, CRYPT_ANY, ffi.cast("char *", key.address), size, secret, len(secret)
+                    self._device, number, ffi.cast("char *", key.address), size, secret, len(secret)
                 )
             )
         except CallFailed:

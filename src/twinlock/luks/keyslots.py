@@ -1,7 +1,7 @@
 """Keyslots: list them, try a key, add, change and remove one.
 
 Everything takes and gives header areas as bytes (see :mod:`twinlock.luks.rewrite` for the way back to the
-medium).  The volume key stays inside libcryptsetup; whoever adds a key has to know one.
+medium).  The volume key stays inside libcryptsetup and locked memory; whoever adds a key has to know one.
 """
 
 import errno
@@ -23,10 +23,12 @@ from twinlock.errors import (
     WrongPassphrase,
 )
 from twinlock.luks.container import loaded
-from twinlock.luks.device import CallFailed, Cost, LuksDevice, SlotCost, SlotState
+from twinlock.luks.device import CallFailed, Cost, LuksDevice, Priority, SlotCost, SlotState
 from twinlock.luks.image import HeaderImage
 from twinlock.luks.kinds import Kind, Note, note_kind, notes_in, other_tokens
+from twinlock.luks.opening import Attempt, try_slots
 from twinlock.luks.rewrite import Unordered, plan
+from twinlock.native import KeyBuffer
 from twinlock.units import MIB
 
 LONGEST_KEY = 8 * MIB
@@ -42,6 +44,13 @@ class Keyslot:
     note: Note
     cost: SlotCost
     tokens: tuple[str, ...]
+    ignored: bool = False
+    """Of priority ``ignore``: not tried unless it is named, so nothing here unlocks with it."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the volume unlocks with it."""
+        return self.bound and not self.ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +89,32 @@ def list_keyslots(header: Buffer, *, array_size: int) -> Keyslots:
         return _keyslots(device)
 
 
-def opening_slot(
-    header: Buffer, *, array_size: int, secret: Buffer, name: str, number: int | None = None
-) -> int:
-    """The keyslot that ``secret`` opens; ``name`` is the volume's.
+def opening_slot(header: Buffer, *, array_size: int, secret: Buffer, attempt: Attempt) -> int:
+    """The keyslot that ``secret`` opens.
 
-    Raises WrongPassphrase, KeyDerivationFailed; NoSuchKeyslot if there is no ``number``.
+    Raises WrongPassphrase, MemoryShort, KeyDerivationFailed; NoSuchKeyslot if there is none of the
+    attempt's number.
     """
     with loaded(header, array_size) as (_, device):
-        if number is not None:
-            _keyslots(device).find(number)
-        with _explained(name):
-            return device.opening_slot(secret, number)
+        if attempt.number is not None:
+            _keyslots(device).find(attempt.number)
+        with _explained(attempt.name):
+            return _opening(device, secret, attempt)
 
 
 def add_key(
-    header: Buffer, *, array_size: int, secret: Buffer, new_secret: Buffer, note: Note, cost: Cost, name: str
+    header: Buffer,
+    *,
+    array_size: int,
+    secret: Buffer,
+    new_secret: Buffer,
+    note: Note,
+    cost: Cost,
+    attempt: Attempt,
 ) -> ChangedHeader:
     """Another key, noted as ``note``, for whoever knows one.  It was tried before this returns.
 
-    Raises WrongPassphrase, PassphraseUnusable, KeyslotsFull, KeyDerivationFailed.
+    Raises WrongPassphrase, PassphraseUnusable, KeyslotsFull, MemoryShort, KeyDerivationFailed.
     """
     check_secret(new_secret)
     with loaded(header, array_size) as (image, device):
@@ -107,13 +122,21 @@ def add_key(
         if len(slots.used) >= slots.places:
             raise KeyslotsFull(reason=f"all {slots.places} are taken")
         device.set_cost(cost)
-        with _explained(name):
-            number = device.add_key(secret, new_secret)
+        with _explained(attempt.name):
+            with _volume_key(device, secret, attempt) as key:
+                number = device.add_key(key, new_secret)
             return _proved(image, device, number, new_secret, note, len(memoryview(header)))
 
 
 def change_key(
-    header: Buffer, *, array_size: int, secret: Buffer, new_secret: Buffer, note: Note, cost: Cost, name: str
+    header: Buffer,
+    *,
+    array_size: int,
+    secret: Buffer,
+    new_secret: Buffer,
+    note: Note,
+    cost: Cost,
+    attempt: Attempt,
 ) -> ChangedHeader:
     """Another secret in place of ``secret``; as :func:`add_key`.  LUKS1: the number becomes another one."""
     check_secret(new_secret)
@@ -124,8 +147,8 @@ def change_key(
                 reason=f"all {slots.places} are taken, and a change needs a free one for a moment"
             )
         device.set_cost(cost)
-        with _explained(name):
-            number = device.change_key(device.opening_slot(secret), secret, new_secret)
+        with _explained(attempt.name):
+            number = device.change_key(_opening(device, secret, attempt), secret, new_secret)
             changed = _proved(image, device, number, new_secret, note, len(memoryview(header)))
         _refuse_in_place(bytes(header), changed)
         return changed
@@ -145,14 +168,22 @@ def remove_key(header: Buffer, *, array_size: int, number: int, force: bool = Fa
 def refuse_last(slots: Keyslots, number: int) -> None:
     """Raise LastKey if nobody, or nobody without a key file, could unlock without keyslot ``number``.
 
-    A keyslot of which nothing is known counts as a passphrase's, unless a token opens it.
+    A keyslot of which nothing is known counts as a passphrase's, unless a token opens it.  One of priority
+    ``ignore`` counts for nothing that is left, for no unlock tries it; but who removes it may have meant it
+    as a reserve, so it goes no more easily than others.
     """
     going = slots.find(number)
-    left = [slot for slot in slots.used if slot is not going and slot.bound]
+    left = [slot for slot in slots.used if slot is not going and slot.usable]
     if going.bound and not left:
-        raise LastKey(number=number, reason="it is the last one, and without it the data are lost for ever")
+        raise LastKey(number=number, reason=_why_last(slots, going))
     if going.bound and _can_be_typed(going) and not any(map(_can_be_typed, left)):
         raise LastKey(number=number, reason="it is the last passphrase; only key files would be left")
+
+
+def _why_last(slots: Keyslots, going: Keyslot) -> str:
+    if any(slot.bound for slot in slots.used if slot is not going):
+        return "those that would be left are of priority 'ignore', and no unlock tries them"
+    return "it is the last one, and without it the data are lost for ever"
 
 
 def _can_be_typed(slot: Keyslot) -> bool:
@@ -190,7 +221,17 @@ def _keyslot(device: LuksDevice, number: int, state: SlotState, metadata: dict[s
         note=known.get(number, Note(Kind.UNKNOWN)),
         cost=device.slot_cost(number),
         tokens=() if metadata is None else other_tokens(metadata, number),
+        ignored=device.slot_priority(number) is Priority.IGNORE,
     )
+
+
+def _opening(device: LuksDevice, secret: Buffer, attempt: Attempt) -> int:
+    return try_slots(device, lambda each: device.try_slot(secret, each), attempt)
+
+
+def _volume_key(device: LuksDevice, secret: Buffer, attempt: Attempt) -> KeyBuffer:
+    """In locked memory: it becomes no Python object."""
+    return try_slots(device, lambda each: device.volume_key(secret, each), attempt)
 
 
 def _proved(
@@ -202,7 +243,7 @@ def _proved(
     with HeaderImage(image.size, changed) as copy, LuksDevice.open(copy) as again:
         again.load()
         try:
-            again.opening_slot(secret, number)
+            again.try_slot(secret, number)
         except CallFailed as failure:
             reason = f"the new key was tried before anything was written, and did not open it ({failure})"
             raise ContainerUnsupported(reason=reason) from failure

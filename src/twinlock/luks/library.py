@@ -53,14 +53,12 @@ ffi.cdef("""
     int crypt_keyslot_add_by_volume_key(struct crypt_device *cd, int keyslot, const char *volume_key,
                                         size_t volume_key_size, const char *passphrase,
                                         size_t passphrase_size);
-    int crypt_keyslot_add_by_passphrase(struct crypt_device *cd, int keyslot, const char *passphrase,
-                                        size_t passphrase_size, const char *new_passphrase,
-                                        size_t new_passphrase_size);
     int crypt_keyslot_change_by_passphrase(struct crypt_device *cd, int keyslot_old, int keyslot_new,
                                            const char *passphrase, size_t passphrase_size,
                                            const char *new_passphrase, size_t new_passphrase_size);
     int crypt_keyslot_destroy(struct crypt_device *cd, int keyslot);
     int crypt_keyslot_status(struct crypt_device *cd, int keyslot);
+    int crypt_keyslot_get_priority(struct crypt_device *cd, int keyslot);
     int crypt_keyslot_max(const char *type);
     int crypt_keyslot_get_pbkdf(struct crypt_device *cd, int keyslot, struct crypt_pbkdf_type *pbkdf);
     int crypt_activate_by_passphrase(struct crypt_device *cd, const char *name, int keyslot,
@@ -82,6 +80,7 @@ ffi.cdef("""
 CRYPT_ANY = -1
 """Any keyslot, or any token (``CRYPT_ANY_SLOT``, ``CRYPT_ANY_TOKEN``)."""
 CRYPT_PBKDF_NO_BENCHMARK = 1 << 1
+CRYPT_SLOT_PRIORITY_IGNORE, CRYPT_SLOT_PRIORITY_NORMAL, CRYPT_SLOT_PRIORITY_PREFER = range(3)
 CRYPT_SLOT_ACTIVE, CRYPT_SLOT_ACTIVE_LAST, CRYPT_SLOT_UNBOUND = 2, 3, 4
 _CRYPT_LOG_ERROR = 1
 

@@ -1,7 +1,7 @@
 """CRC32C of every 4 KiB of a buffer: one native call for all of a request, without the interpreter lock.
 
-A checksum is 4 bytes, little-endian, here called an entry.  An entry of 0 says that nothing is known of
-its block; a CRC that comes out 0 is kept as another fixed value.  The last block may be short.
+A checksum is 4 bytes, little-endian, here called an entry.  Two entries are no checksums: :data:`EMPTY` and
+:data:`UNKNOWN`; a CRC that comes out as one of them is kept as its complement.  The last block may be short.
 """
 
 from typing import Any
@@ -13,6 +13,10 @@ from twinlock.native._native import ffi, lib
 BLOCK = 4096
 """Bytes that one entry is for."""
 ENTRY = 4
+EMPTY = bytes(ENTRY)
+"""The block was never written, or it was discarded: copies of it need not be the same."""
+UNKNOWN = (1).to_bytes(ENTRY, "little")
+"""Of what the block holds no checksum is known: copies of it should be the same."""
 
 _WAY = lib.tl_crc_best()
 _from_buffer = ffi.from_buffer

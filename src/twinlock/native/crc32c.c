@@ -5,8 +5,10 @@
  * four results are joined by a table that says what 1 KiB of zeros makes of a
  * CRC.  Without the instruction: eight bytes at once by tables.
  *
- * An entry of 0 means that nothing is known of a block, so a CRC that comes
- * out 0 is stored as TL_CRC_FOR_ZERO.  Entries are little-endian on disk.
+ * Entries below TL_CRC_VALUES are no checksums: TL_CRC_EMPTY says that a block
+ * holds nothing, TL_CRC_UNKNOWN that its checksum is not known.  A CRC that
+ * comes out as one of them is stored as its complement.  Entries are
+ * little-endian on disk.
  */
 
 #include "twinlock_native.h"
@@ -154,7 +156,7 @@ static uint32_t entry(int way, const uint8_t *at, size_t length)
         crc = way == TL_CRC_INSTRUCTION ? hardware_run(0xFFFFFFFFu, at, length)
                                         : tables_run(0xFFFFFFFFu, at, length);
     crc = ~crc;
-    return crc != 0 ? crc : TL_CRC_FOR_ZERO;
+    return crc >= TL_CRC_VALUES ? crc : ~crc;
 }
 
 static size_t size_of(size_t start, size_t length)
@@ -177,7 +179,8 @@ size_t tl_crc_verify(int way, const uint8_t *data, size_t length, const uint8_t 
     for (size_t at = 0; at < length; at += BLOCK, entries += 4) {
         uint32_t expected;
         memcpy(&expected, entries, sizeof expected);
-        if (expected != 0 && le32toh(expected) != entry(way, data + at, size_of(at, length)))
+        expected = le32toh(expected);
+        if (expected >= TL_CRC_VALUES && expected != entry(way, data + at, size_of(at, length)))
             return at;
     }
     return length;

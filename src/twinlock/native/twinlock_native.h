@@ -36,7 +36,9 @@ void tl_last_error(char *text, size_t size);
 /* -- crc32c.c: a checksum for each 4 KiB of a request, the last block may be short ---------------- */
 
 enum tl_crc_way { TL_CRC_TABLES, TL_CRC_INSTRUCTION };
-#define TL_CRC_FOR_ZERO 0xFFFFFFFFu /* how a CRC of 0 is kept: an entry of 0 says that nothing is known */
+#define TL_CRC_EMPTY 0u /* never written, or discarded */
+#define TL_CRC_UNKNOWN 1u /* of what is there no checksum is known */
+#define TL_CRC_VALUES 2u /* from here on entries are checksums; a CRC below is kept as its complement */
 
 /* The fastest way that this processor knows. */
 int tl_crc_best(void);
@@ -44,7 +46,8 @@ int tl_crc_best(void);
 /* The entries (4 bytes each, little-endian) of the blocks of length bytes of data. */
 void tl_crc_blocks(int way, const uint8_t *data, size_t length, uint8_t *entries);
 
-/* Where the first block begins that is not what its entry says; length if there is none.  0 fits all. */
+/* Where the first block begins that is not what its entry says; length if there is none.  What is no
+ * checksum fits all. */
 size_t tl_crc_verify(int way, const uint8_t *data, size_t length, const uint8_t *entries);
 
 /* -- hardening.c ------------------------------------------------------------ */

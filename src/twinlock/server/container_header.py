@@ -6,9 +6,10 @@ then the journal goes.  A journal that is found was left by a crash: the change 
 next opening.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from twinlock.luks.backup import area_length, backup_of, repaired
 from twinlock.luks.container import PROBE_LENGTH
 from twinlock.luks.copies import BLOCK, whole_copies
 from twinlock.luks.journal import Journal, Outcome
+from twinlock.luks.rescue import with_header_of
 from twinlock.luks.rewrite import Step, Unordered, plan, plan_replacement
 from twinlock.server.header_store import HeaderStore
 from twinlock.units import MIB, round_down
@@ -38,11 +40,13 @@ _NEWS = {
     Outcome.OVERTAKEN: "a change of keys was cut off, but the header was changed since; it stays so",
 }
 
+_ANOTHER_HEADER = "on one member no copy of the container's header is whole; it is taken from another member"
+
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """The array, or its members before they are an array that runs.  ``size`` in bytes."""
+class Readable(Protocol):
+    """``size`` in bytes."""
 
     @property
     def size(self) -> int:
@@ -50,6 +54,13 @@ class Source(Protocol):
 
     def read(self, offset: int, length: int) -> Buffer:
         """See :meth:`twinlock.block.device.BlockDevice.read`."""
+
+
+class Source(Readable, Protocol):
+    """The array, or its members before they are an array that runs."""
+
+    def copies(self) -> Sequence["Readable"]:
+        """What each member in sync holds, the preferred one's first; see :mod:`twinlock.luks.rescue`."""
 
 
 class Medium(Source, Protocol):
@@ -75,14 +86,41 @@ class FoundHeader:
     news: tuple[str, ...] = ()
     was_journaled: bool = False
     journaled: frozenset[int] = frozenset()
+    is_rescued: bool = False
+    """Something in it is as one member alone has it."""
+
+    def rescued(self, header: bytes, news: str) -> "FoundHeader":
+        """With something in it as another member has it."""
+        return replace(self, good=header, news=(*self.news, news), is_rescued=True)
 
 
 def find_header(source: Source, store: HeaderStore | None) -> FoundHeader:
     """Read the header, and repair the copy of it; nothing is written.
 
-    Raises ContainerUnsupported if there is none.
+    If what is read has no copy that is whole, the members are asked one by one.  Raises ContainerUnsupported
+    if there is none.
     """
     journal = None if store is None else store.journal()
+    try:
+        return _look(source, journal)
+    except ContainerUnsupported:
+        found = next(_elsewhere(source, journal), None)
+        if found is None:
+            raise
+        return found
+
+
+def _elsewhere(source: Source, journal: Journal | None) -> Iterator[FoundHeader]:
+    """The header as a single member has it, with the key material that is read."""
+    for copy in source.copies():
+        with contextlib.suppress(ContainerUnsupported):
+            there = _look(copy, journal)
+            medium = _read(source, len(there.good))
+            good = with_header_of(medium, there.good)
+            yield replace(there, medium=medium).rescued(good, _ANOTHER_HEADER)
+
+
+def _look(source: Readable, journal: Journal | None) -> FoundHeader:
     length = min(PROBE_LENGTH if journal is None else max(PROBE_LENGTH, journal.end), source.size)
     medium = _read(source, round_down(length, BLOCK))
     settled, outcome = (medium, None) if journal is None else journal.settle(medium)
@@ -106,9 +144,16 @@ def write_back(device: Medium, found: FoundHeader, store: HeaderStore | None, vo
         store.finish()
 
 
-def settle_header(device: Medium, store: HeaderStore | None, volume: str) -> bytes:
-    """The header as it should be, on the medium, too; for what is about to change it."""
+def settle_header(
+    device: Medium, store: HeaderStore | None, volume: str, known: FoundHeader | None = None
+) -> bytes:
+    """The header as it should be, on the medium, too; for what is about to change it.
+
+    ``known``: what was rescued of it, if the medium still holds what it held then.
+    """
     found = find_header(device, store)
+    if known is not None and known.is_rescued and found.medium == known.medium:
+        found = known
     write_back(device, found, store, volume)
     return found.good
 
@@ -128,7 +173,7 @@ def replace_header(
     return _change(device, _needed(store), plan_replacement, before, after, now)
 
 
-def read_leniently(source: Source, length: int) -> bytes:
+def read_leniently(source: Readable, length: int) -> bytes:
     """The first bytes of the array; blocks that no member can read are zero: one copy of two is enough."""
     pieces = (_piece(source, start, min(_PIECE, length - start)) for start in range(0, length, _PIECE))
     return b"".join(pieces)
@@ -137,7 +182,7 @@ def read_leniently(source: Source, length: int) -> bytes:
 # -- inside ---------------------------------------------------------------------------------------
 
 
-def _read(source: Source, length: int) -> bytes:
+def _read(source: Readable, length: int) -> bytes:
     try:
         return read_leniently(source, length)
     except DeviceError as error:
@@ -150,7 +195,7 @@ def _needed(store: HeaderStore | None) -> HeaderStore:
     return store
 
 
-def _whole_area(source: Source, medium: bytes, settled: bytes, least: int) -> tuple[bytes, bytes]:
+def _whole_area(source: Readable, medium: bytes, settled: bytes, least: int) -> tuple[bytes, bytes]:
     length = min(max(least, area_length(settled[:PROBE_LENGTH])), round_down(source.size, BLOCK))
     if length > len(medium):
         rest = _read(source, length)[len(medium) :]
@@ -196,7 +241,7 @@ def _carry_out(device: Medium, steps: tuple[Step, ...]) -> None:
         raise HeaderNotWritten(reason=error) from error
 
 
-def _compare(device: Source, wanted: bytes) -> None:
+def _compare(device: Readable, wanted: bytes) -> None:
     try:
         if read_leniently(device, len(wanted)) != wanted:
             raise HeaderNotWritten(reason="it reads differently from what was written")
@@ -204,14 +249,14 @@ def _compare(device: Source, wanted: bytes) -> None:
         raise HeaderNotWritten(reason=error) from error
 
 
-def _piece(source: Source, start: int, length: int) -> bytes:
+def _piece(source: Readable, start: int, length: int) -> bytes:
     try:
         return bytes(source.read(start, length))
     except MediumError:
         return b"".join(_block(source, offset) for offset in range(start, start + length, BLOCK))
 
 
-def _block(source: Source, offset: int) -> bytes:
+def _block(source: Readable, offset: int) -> bytes:
     try:
         return bytes(source.read(offset, BLOCK))
     except MediumError:

@@ -7,8 +7,6 @@ import os
 import socket
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from twinlock.server.messages import Envelope
 
 MAX_MESSAGE = 128 * 1024
@@ -17,7 +15,6 @@ MAX_ATTACHED = 64 * 1024 * 1024
 """Bytes of the longest message in a memfd: a header area (16 MiB) or a key file (8 MiB), in base64."""
 
 _ATTACHED = b"@"
-_ENVELOPE: TypeAdapter[Envelope] = TypeAdapter(Envelope)
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -27,7 +24,7 @@ def encode(envelope: Envelope) -> bytes:
 
 def decode(packet: bytes) -> Envelope:
     """The message of a packet; raises ValueError if it is none."""
-    return _ENVELOPE.validate_json(packet)
+    return Envelope.model_validate_json(packet)
 
 
 def address(path: Path) -> str:

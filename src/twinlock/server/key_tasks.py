@@ -10,6 +10,8 @@ from twinlock.units import MIB
 
 LONGEST_KEY = 8 * MIB
 """Bytes of the longest key file that cryptsetup reads unless told otherwise."""
+LONGEST_ITER_TIME = 600_000
+"""Milliseconds that trying a passphrase may take: ten minutes, each time, for whoever unlocks."""
 
 
 class KeyList(Message):
@@ -104,6 +106,8 @@ class KeyFacts(Message):
     """Whether this machine has the memory for it now."""
     bound: bool
     """False: it holds another key than the one of the volume's data."""
+    ignored: bool = False
+    """Of priority ``ignore``: no unlock tries it."""
     tokens: tuple[str, ...]
     """Types of tokens, not twinlock's, that unlock with it."""
 

@@ -2,13 +2,17 @@
 
 Opening a keyslot takes the memory it was made with, also on a day when there is less.  So new ones take at
 most half of what is available now: to the machine (proc_meminfo(5)), to this process's control groups
-(cgroup(7)) and to itself (getrlimit(2)).
+(cgroup(7)) and to itself (getrlimit(2)).  One that is there is tried if it fits into memory and swap space
+together: slow is better than not at all, and not at all is better than a process that the kernel kills.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from twinlock.errors import BadOption, MemoryShort
 from twinlock.luks.device import Cost
+from twinlock.luks.opening import fits
+from twinlock.server.key_tasks import LONGEST_ITER_TIME
 from twinlock.units import GIB, KIB, MIB, format_size
 
 USUAL = GIB
@@ -21,16 +25,29 @@ _LIMITS = (("Max address space", "VmSize"), ("Max data size", "VmData"))
 _OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
-def available_memory(root: Path = _ROOT) -> int | None:
-    """Bytes that a process may take without harm; None if the system does not say."""
-    known = [each for each in (_machine(root), *_groups(root), *_limits(root)) if each is not None]
-    return min(known, default=None)
+def available_memory(root: Path = _ROOT, *, swap: bool = False) -> int | None:
+    """Bytes that a process may take without harm, with what can be swapped out if ``swap``.
+
+    None if the system does not say.
+    """
+    spare = _meminfo(root, "SwapFree") or 0 if swap else 0
+    machine = _meminfo(root, "MemAvailable")
+    known = [None if machine is None else machine + spare, *_groups(root, spare), *_limits(root)]
+    return min((each for each in known if each is not None), default=None)
 
 
 def new_key_cost(milliseconds: int | None, available: int | None) -> tuple[Cost, str | None]:
-    """What a new key shall cost, and what to say if that is less than usual."""
+    """What a new key shall cost, and what to say if that is less than usual.
+
+    Raises BadOption for a time that nobody can mean, MemoryShort where there is less than :data:`FLOOR`.
+    """
+    if milliseconds is not None and not 0 <= milliseconds <= LONGEST_ITER_TIME:
+        raise BadOption(option="--iter-time", reason=f"it is 0 to {LONGEST_ITER_TIME} milliseconds")
     if available is None or available >= _SHARE * USUAL or milliseconds == 0:
         return Cost(milliseconds), None
+    if not fits(FLOOR, available):
+        needed, free = format_size(FLOOR), format_size(available)
+        raise MemoryShort(what="making a key that is hard to guess", needed=needed, available=free)
     memory = max(FLOOR, available // _SHARE)
     told = (
         f"memory is short here, so trying a passphrase takes {format_size(memory)} at most instead of "
@@ -39,23 +56,23 @@ def new_key_cost(milliseconds: int | None, available: int | None) -> tuple[Cost,
     return Cost(milliseconds, memory), told
 
 
-def _machine(root: Path) -> int | None:
+def _meminfo(root: Path, wanted: str) -> int | None:
     for line in _lines(root / "proc/meminfo"):
         name, _, value = line.partition(":")
-        if name == "MemAvailable":
+        if name == wanted:
             return int(value.split()[0]) * KIB
     return None
 
 
-def _groups(root: Path) -> Iterator[int | None]:
-    """What each control group leaves, this process's own and those around it."""
+def _groups(root: Path, spare: int) -> Iterator[int | None]:
+    """What each control group leaves, this process's own and those around it; ``spare``: swap space, or 0."""
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if not controllers:
             for limit in ("memory.max", "memory.high"):
-                yield from _around(root / "sys/fs/cgroup", path, limit, "memory.current")
+                yield from _around(root / "sys/fs/cgroup", path, limit, "memory.current", spare)
         elif "memory" in controllers.split(","):
-            yield from _around(root / "sys/fs/cgroup/memory", path, *_OLD)
+            yield from _around(root / "sys/fs/cgroup/memory", path, *_OLD, 0)
 
 
 def _limits(root: Path) -> Iterator[int]:
@@ -68,14 +85,20 @@ def _limits(root: Path) -> Iterator[int]:
                 yield max(0, int(limit[0]) - int(used[field].split()[0]) * KIB)
 
 
-def _around(mount: Path, path: str, limit: str, usage: str) -> Iterator[int | None]:
+def _around(mount: Path, path: str, limit: str, usage: str, spare: int) -> Iterator[int | None]:
     group = mount / path.strip("/")
     for folder in (group, *group.parents):
         if folder == mount.parent:
             return
         most, used = _number(folder / limit), _number(folder / usage)
         if most is not None and used is not None:
-            yield max(0, most - used + _reclaimable(folder))
+            yield max(0, most - used + _reclaimable(folder) + _swap(folder, spare))
+
+
+def _swap(folder: Path, spare: int) -> int:
+    """What of the machine's free swap space the group may take."""
+    most, used = _number(folder / "memory.swap.max"), _number(folder / "memory.swap.current")
+    return spare if most is None or used is None else max(0, min(spare, most - used))
 
 
 def _reclaimable(folder: Path) -> int:

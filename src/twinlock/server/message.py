@@ -26,6 +26,9 @@ Secret = Annotated[SecretStr, PlainSerializer(lambda value: value.get_secret_val
 
 
 class Message(BaseModel):
-    """Base: unknown fields are refused, values do not change."""
+    """Base: unknown fields are refused, values do not change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    What checks a message is built when it is first needed: a command needs a few of them all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

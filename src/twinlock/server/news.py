@@ -39,6 +39,15 @@ class News:
             length,
         )
 
+    def checksums_lost(self, index: int, error: DeviceError) -> None:
+        """Nothing else is lost; they are made anew after the next start."""
+        log.error(
+            "volume %s: the checksums of member %d are not kept any more, nor are its data checked: %s",
+            self._volume,
+            index,
+            error,
+        )
+
     def copies_differ(self, offset: int, length: int) -> None:
         """Which of them is right can only be guessed: a scrub with repair does."""
         log.warning("volume %s: the members differ at %d (%d bytes)", self._volume, offset, length)

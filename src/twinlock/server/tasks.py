@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from twinlock.block.mirror.scrub_status import ScrubState as ScrubState
+from twinlock.block.mirror.scrub_status import ScrubStatus as ScrubStatus
 from twinlock.server.key_tasks import (
     HeaderBackup,
     HeaderForget,
@@ -110,7 +112,7 @@ class MemberFacts(Message):
     read_errors: int = 0
     wrong_checksums: int = 0
     checksums: str | None = None
-    """"on", "rebuilding", or None where there are none."""
+    """"on", "rebuilding", "lost", or None where there are none."""
     write_mostly: bool = False
     reason: str | None = None
     """Why it is not in use, where it is not."""
@@ -198,29 +200,12 @@ class ScrubShow(Message):
 
 
 class ScrubResult(TaskResult):
-    """A scrub, running or ended; see :class:`twinlock.block.mirror.scrub_status.ScrubStatus`.
+    """A scrub, running or ended.
 
     ``rate`` in bytes a second, and ``seconds_left``, only while it runs.
     """
 
-    state: str
-    repair: bool = False
-    started: float | None = None
-    ended: float | None = None
-    done: int = 0
-    total: int = 0
-    checked: int = 0
-    skipped: int = 0
-    unreadable: int = 0
-    wrong: int = 0
-    mismatches: int = 0
-    repaired: int = 0
-    lost: int = 0
-    records: int = 0
-    lost_ranges: tuple[tuple[int, int], ...] = ()
-    reason: str | None = None
-    findings: bool = False
-    sentence: str = ""
+    scrub: ScrubStatus
     rate: float | None = None
     seconds_left: float | None = None
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from uuid import UUID
 
 from pydantic import SecretBytes
-from typing_extensions import Buffer
 
 from twinlock.block.bare import BareStore
 from twinlock.block.crypt import CryptDevice
@@ -24,8 +23,6 @@ from twinlock.block.mirror.assembly import Judgement, judge
 from twinlock.block.mirror.member import Member, MemberState, read_member
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.errors import (
-    ContainerUnsupported,
-    DeviceError,
     HeaderBackupUnusable,
     HeaderNotWritten,
     MemberMissing,
@@ -39,14 +36,9 @@ from twinlock.errors import (
     ReservationsUnreadable,
     TwinlockError,
 )
-from twinlock.luks.container import (
-    PROBE_LENGTH,
-    OpenContainer,
-    header_length,
-    inspect_container,
-    unlock_container,
-)
+from twinlock.luks.container import OpenContainer, inspect_container, unlock_container
 from twinlock.luks.facts import ContainerFacts
+from twinlock.luks.opening import Attempt
 from twinlock.native import SectorCipher
 from twinlock.scsi.geometry import Geometry
 from twinlock.scsi.identity import Identity
@@ -57,6 +49,7 @@ from twinlock.server.bare import open_bare
 from twinlock.server.container_header import FoundHeader, find_header, write_back
 from twinlock.server.derivation import one_derivation
 from twinlock.server.header_store import HeaderStore
+from twinlock.server.memory import available_memory
 from twinlock.server.messages import (
     FailedLogins,
     JobStatus,
@@ -66,6 +59,7 @@ from twinlock.server.messages import (
     VolumeStatus,
 )
 from twinlock.server.news import News
+from twinlock.server.rescue import try_everywhere
 from twinlock.server.reservations import ReservationFile
 from twinlock.units import round_down
 
@@ -165,7 +159,9 @@ def open_volume(spec: VolumeSpec, passphrase: SecretBytes | None, derivation_loc
     with contextlib.ExitStack() as undo:
         judgement = open_bare(spec, undo) if spec.layout == "bare" else judge_members(spec, undo)
         header = find_header(judgement, HeaderStore.of(spec)) if spec.encrypted else None
-        container = _unlock(judgement, spec, header, passphrase, derivation_lock) if header else None
+        container = None
+        if header is not None:
+            container, header = _unlock(judgement, spec, header, passphrase, derivation_lock)
         mirror = judgement if isinstance(judgement, BareStore) else start_mirror(judgement, spec)
         undo.callback(mirror.close)
         if header is not None:
@@ -286,27 +282,26 @@ def _unlock(
     header: FoundHeader,
     passphrase: SecretBytes | None,
     derivation_lock: Path,
-) -> OpenContainer:
+) -> tuple[OpenContainer, FoundHeader]:
+    """The container, and its header as it has to be: a key may open what one member alone holds whole."""
     if passphrase is None:
         raise PassphraseUnusable(reason="none was given")
     with one_derivation(derivation_lock):
-        return unlock_container(
-            header.good, array_size=array.size, passphrase=passphrase.get_secret_value(), name=spec.name
+        return try_everywhere(
+            header,
+            array,
+            lambda content, number: unlock_container(
+                content,
+                array_size=array.size,
+                passphrase=passphrase.get_secret_value(),
+                attempt=Attempt(spec.name, number, available_memory(swap=True)),
+            ),
         )
 
 
 def container_facts(array: Judgement | Mirror | BareStore) -> ContainerFacts:
     """What the container's header says without a passphrase; raises ContainerUnsupported."""
-    return inspect_container(_read_header(array), array_size=array.size)
-
-
-def _read_header(array: Judgement | Mirror | BareStore) -> Buffer:
-    """The container's header area, whole."""
-    try:
-        length = header_length(array.read(0, min(PROBE_LENGTH, array.size)))
-        return array.read(0, length)
-    except DeviceError as error:
-        raise ContainerUnsupported(reason=f"its header cannot be read ({error})") from error
+    return inspect_container(find_header(array, None).good, array_size=array.size)
 
 
 def _decrypted(mirror: Mirror | BareStore, container: OpenContainer) -> CryptDevice:

@@ -120,7 +120,7 @@ def _read(life: "Life") -> None:
 def _read_fails(life: "Life") -> None:
     """A sector of one member in sync cannot be read until it is rewritten."""
     in_sync = life.rig.having(MemberState.IN_SYNC)
-    if len(in_sync) < 2 or life.rotten or life.rig.mirror.status().marked_chunks:
+    if len(in_sync) < 2 or life.rotten or _unnoticed(life) or life.rig.mirror.status().marked_chunks:
         return
     number, block = life.random.choice(in_sync), life.random.choice(life.blocks)
     place = life.rig.places[number].data_offset + block

@@ -108,9 +108,12 @@ def test_jobs_have_numbers_and_on_a_terminal_a_bar(capsys: pytest.CaptureFixture
     assert "scrub      0 bytes of 1.0 GiB (0 %)\n" in told
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" not in told
     assert told.count("left") == 1
-    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 15 in shown(
-        capsys, [HERE], terminal=True, open={"jobs": jobs}
-    )
+    lines = shown(capsys, [HERE], terminal=True, open={"jobs": jobs}).splitlines()
+    for kind in ("resync", "scrub"):
+        (place,) = [number for number, line in enumerate(lines) if line.startswith(f"  {kind} ")]
+        bar = lines[place + 1]
+        assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 10 in bar, "right below the numbers"
+        assert bar.startswith(" " * 13)
 
 
 def test_a_member_says_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,3 +68,17 @@ def test_options_mean_what_they_say_or_are_refused() -> None:
 
 def _modes() -> list[ChapMode]:
     return [ChapMode.AUTO, ChapMode.MUTUAL, ChapMode.NONE]
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "told"),
+    [
+        ("10M", "unlimited", "at least 10M a second, at most unlimited"),
+        ("10M", "50M", "at least 10M a second, at most 50M"),
+        ("10M", "1M", "1M a second"),
+        ("100K", "100K", "100K a second"),
+    ],
+)
+def test_a_maximum_below_the_minimum_counts_for_both(least: str, most: str, told: str) -> None:
+    of = VolumeSettings(**USUAL, resync_minimum=least, resync_maximum=most)
+    assert dict(settings(of))["resync"] == told

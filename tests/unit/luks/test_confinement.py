@@ -6,17 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from twinlock.luks import format_container, unlock_container
+from twinlock.luks import Attempt, format_container, unlock_container
 
 WORK = """
 import os, resource
-from twinlock.luks import format_container, unlock_container, with_target_name
+from twinlock.luks import Attempt, format_container, unlock_container, with_target_name
 from twinlock.native import harden
 harden()
 os.access("/the-work-begins", os.F_OK)
 new = format_container(size=64 << 20, sector_size=512, passphrase=b"hello", iter_time_ms=0)
 header = with_target_name(new.header, array_size=64 << 20, name="iqn.y")
-opened = unlock_container(header, array_size=64 << 20, passphrase=b"hello", name="v")
+opened = unlock_container(header, array_size=64 << 20, passphrase=b"hello", attempt=Attempt("v"))
 print(opened.target_name)
 """
 IMAGE = re.compile(r"/proc/self/fd/\d+")
@@ -47,14 +47,14 @@ def test_only_the_image_is_opened_for_writing(tmp_path: Path) -> None:
 
 DEMOTED = """
 import os
-from twinlock.luks import format_container, unlock_container
+from twinlock.luks import Attempt, format_container, unlock_container
 from twinlock.native import harden
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 harden()
 new = format_container(size=64 << 20, sector_size=512, passphrase=b"hello", iter_time_ms=0)
-unlock_container(new.header, array_size=64 << 20, passphrase=b"hello", name="v")
+unlock_container(new.header, array_size=64 << 20, passphrase=b"hello", attempt=Attempt("v"))
 print("done")
 """
 
@@ -66,7 +66,7 @@ def test_needs_no_root_even_when_hardened() -> None:
 
 def use() -> None:
     new = format_container(size=64 << 20, sector_size=512, passphrase=b"hello", iter_time_ms=0)
-    unlock_container(new.header, array_size=64 << 20, passphrase=b"hello", name="v").key.close()
+    unlock_container(new.header, array_size=64 << 20, passphrase=b"hello", attempt=Attempt("v")).key.close()
 
 
 def test_no_descriptor_is_left_open() -> None:

@@ -20,6 +20,7 @@ from twinlock.errors import (
 from twinlock.luks import (
     PROBE_LENGTH,
     SMALLEST_ARRAY,
+    Attempt,
     FormattedContainer,
     format_container,
     header_length,
@@ -59,7 +60,7 @@ def made() -> FormattedContainer:
 def test_what_is_made_opens(size: int, offset: int, sector_size: int) -> None:
     new = formatted(size, sector_size)
     assert len(new.header) == new.payload_offset == offset == header_length(new.header[:PROBE_LENGTH])
-    opened = unlock_container(new.header, array_size=size, passphrase=PASSPHRASE, name="v")
+    opened = unlock_container(new.header, array_size=size, passphrase=PASSPHRASE, attempt=Attempt("v"))
     with opened.key:
         assert opened.key.size == 64
     assert (opened.version, opened.cipher_name) == (2, CipherName.AES_XTS_PLAIN64)
@@ -89,13 +90,15 @@ def test_containers_differ() -> None:
 @pytest.mark.parametrize("wrong", [b"correct horsf", b"", b"correct horse\n", b"x" * 1000])
 def test_wrong_passphrase_names_the_volume(made: FormattedContainer, wrong: bytes) -> None:
     with pytest.raises(WrongPassphrase, match="'photos'") as caught:
-        unlock_container(made.header, array_size=64 * MIB, passphrase=wrong, name="photos")
+        unlock_container(made.header, array_size=64 * MIB, passphrase=wrong, attempt=Attempt("photos"))
     assert "horse" not in str(caught.value) + repr(caught.value.context)
 
 
 def test_unlocking_leaves_the_header_alone(made: FormattedContainer) -> None:
     header = bytearray(made.header)
-    unlock_container(header, array_size=64 * MIB, passphrase=bytearray(PASSPHRASE), name="v").key.close()
+    unlock_container(
+        header, array_size=64 * MIB, passphrase=bytearray(PASSPHRASE), attempt=Attempt("v")
+    ).key.close()
     assert header == made.header
 
 
@@ -118,7 +121,7 @@ def damaged(header: bytes, *offsets: int) -> bytes:
 def test_one_damaged_copy_does_no_harm(made: FormattedContainer, copy: int) -> None:
     header = damaged(made.header, copy)
     assert header_length(header[:PROBE_LENGTH]) == 16 * MIB
-    opened = unlock_container(header, array_size=64 * MIB, passphrase=PASSPHRASE, name="v")
+    opened = unlock_container(header, array_size=64 * MIB, passphrase=PASSPHRASE, attempt=Attempt("v"))
     opened.key.close()
     assert opened.uuid == made.uuid
 
@@ -132,7 +135,7 @@ def inspect(header: bytes) -> object:
 
 
 def unlock(header: bytes) -> object:
-    return unlock_container(header, array_size=64 * MIB, passphrase=PASSPHRASE, name="v")
+    return unlock_container(header, array_size=64 * MIB, passphrase=PASSPHRASE, attempt=Attempt("v"))
 
 
 @pytest.mark.parametrize("look", [probe, inspect, unlock])
@@ -178,7 +181,7 @@ def test_refusal_by_the_library_is_told_in_its_words() -> None:
 def test_errors_of_unlocking(
     made: FormattedContainer, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
 ) -> None:
-    def refuse(_: LuksDevice, __: bytes) -> None:
+    def refuse(_: LuksDevice, __: bytes, ___: int) -> None:
         raise CallFailed(number, "")
 
     monkeypatch.setattr(LuksDevice, "volume_key", refuse)
@@ -189,11 +192,11 @@ def test_errors_of_unlocking(
 STARVED = """
 import resource, sys
 from twinlock.errors import KeyDerivationFailed
-from twinlock.luks import unlock_container
+from twinlock.luks import Attempt, unlock_container
 header = open(sys.argv[1], "rb").read()
 resource.setrlimit(resource.RLIMIT_AS, (250 << 20,) * 2)
 try:
-    unlock_container(header, array_size=len(header), passphrase=b"hello", name="v")
+    unlock_container(header, array_size=len(header), passphrase=b"hello", attempt=Attempt("v"))
 except KeyDerivationFailed as error:
     print(error)
 """
@@ -246,7 +249,7 @@ def test_nothing_is_printed(made: FormattedContainer, capfd: pytest.CaptureFixtu
 
 
 def test_no_secret_in_repr(made: FormattedContainer) -> None:
-    opened = unlock_container(made.header, array_size=64 * MIB, passphrase=PASSPHRASE, name="v")
+    opened = unlock_container(made.header, array_size=64 * MIB, passphrase=PASSPHRASE, attempt=Attempt("v"))
     with opened.key:
         assert "key=<KeyBuffer of 64 bytes, open>" in repr(opened)
         assert "horse" not in repr(opened)

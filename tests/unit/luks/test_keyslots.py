@@ -33,6 +33,7 @@ from twinlock.luks.backup import NoBackup, backup_of, identify, restored
 from twinlock.luks.device import LuksDevice
 from twinlock.luks.keyslots import Keyslots, add_key, change_key, list_keyslots, opening_slot, remove_key
 from twinlock.luks.kinds import Kind
+from twinlock.luks.opening import Attempt
 from twinlock.luks.rewrite import Unordered, plan
 
 
@@ -58,7 +59,13 @@ def test_stock_cryptsetup_agrees_after_every_step(tmp_path: Path, kind: str, mor
     header = with_key(header_of(path), SECOND, KEY_FILE)
     check(path, header, {FIRST, SECOND})
     header = change_key(
-        header, array_size=SIZE, secret=SECOND, new_secret=THIRD, note=PASSPHRASE, cost=CHEAP, name="v"
+        header,
+        array_size=SIZE,
+        secret=SECOND,
+        new_secret=THIRD,
+        note=PASSPHRASE,
+        cost=CHEAP,
+        attempt=Attempt("v"),
     ).header
     check(path, header, {FIRST, THIRD})
     header = remove(header, 0)
@@ -141,7 +148,13 @@ def test_wrong_and_impossible_keys(tmp_path: Path) -> None:
     header = own_header()
     with pytest.raises(WrongPassphrase, match="'v'"):
         add_key(
-            header, array_size=SIZE, secret=SECOND, new_secret=THIRD, note=PASSPHRASE, cost=CHEAP, name="v"
+            header,
+            array_size=SIZE,
+            secret=SECOND,
+            new_secret=THIRD,
+            note=PASSPHRASE,
+            cost=CHEAP,
+            attempt=Attempt("v"),
         )
     for secret in (b"", bytes((8 << 20) + 1)):
         with pytest.raises(PassphraseUnusable):
@@ -149,8 +162,8 @@ def test_wrong_and_impossible_keys(tmp_path: Path) -> None:
     with pytest.raises(NoSuchKeyslot, match="key 5"):
         remove(header, 5)
     with pytest.raises(NoSuchKeyslot):
-        opening_slot(header, array_size=SIZE, secret=FIRST, name="v", number=3)
-    assert opening_slot(header, array_size=SIZE, secret=FIRST, name="v", number=0) == 0
+        opening_slot(header, array_size=SIZE, secret=FIRST, attempt=Attempt("v", 3))
+    assert opening_slot(header, array_size=SIZE, secret=FIRST, attempt=Attempt("v", 0)) == 0
 
 
 def test_a_new_key_that_does_not_open_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +195,13 @@ def test_no_room_for_another(tmp_path: Path, kind: str) -> None:
         with_key(header, THIRD)
     with pytest.raises(KeyslotsFull):
         change_key(
-            header, array_size=SIZE, secret=FIRST, new_secret=THIRD, note=PASSPHRASE, cost=CHEAP, name="v"
+            header,
+            array_size=SIZE,
+            secret=FIRST,
+            new_secret=THIRD,
+            note=PASSPHRASE,
+            cost=CHEAP,
+            attempt=Attempt("v"),
         )
 
 

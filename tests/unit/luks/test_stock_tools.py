@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.recording_device import RecordingDevice
 from twinlock.block.crypt import CryptDevice
-from twinlock.luks import PROBE_LENGTH, format_container, header_length, unlock_container
+from twinlock.luks import PROBE_LENGTH, Attempt, format_container, header_length, unlock_container
 from twinlock.native import SectorCipher
 from twinlock.units import MIB
 
@@ -34,7 +34,9 @@ def served(image: Path) -> Iterator[CryptDevice]:
     lower = RecordingDevice(image.stat().st_size)
     lower.data[:] = image.read_bytes()
     header = lower.read(0, header_length(lower.data[:PROBE_LENGTH]))
-    opened = unlock_container(header, array_size=lower.size, passphrase=PASSPHRASE.encode(), name="v")
+    opened = unlock_container(
+        header, array_size=lower.size, passphrase=PASSPHRASE.encode(), attempt=Attempt("v")
+    )
     with opened.key:
         cipher = SectorCipher(opened.cipher_name, opened.key, opened.sector_size)
     yield CryptDevice(lower, cipher, opened.payload_offset, opened.sector_size, opened.payload_size)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from twinlock.errors import ContainerUnsupported
-from twinlock.luks import format_container, inspect_container, unlock_container, with_target_name
+from twinlock.luks import Attempt, format_container, inspect_container, unlock_container, with_target_name
 from twinlock.luks.tokens import target_name_in
 from twinlock.units import MIB
 
@@ -38,7 +38,7 @@ def test_set_changed_and_removed() -> None:
         assert len(changed) == len(header)
         assert name_in(changed) == name
         header = changed
-    opened = unlock_container(header, array_size=ARRAY, passphrase=b"hello", name="v")
+    opened = unlock_container(header, array_size=ARRAY, passphrase=b"hello", attempt=Attempt("v"))
     opened.key.close()
     assert opened.target_name == NAME
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twinlock.errors import SelfTestFailed
 from twinlock.native import selftest
 from twinlock.native._native import lib
-from twinlock.native.checksum import BLOCK, ENTRY, entries_of, first_wrong
+from twinlock.native.checksum import BLOCK, EMPTY, ENTRY, UNKNOWN, entries_of, first_wrong
 
 WAYS = sorted({lib.TL_CRC_TABLES, lib.tl_crc_best()})
 
@@ -34,15 +34,17 @@ def test_every_flip_is_found_where_it_is(data: bytes, draw: st.DataObject) -> No
         assert first_wrong(rotten, entries, way=way) == bit // 8 // BLOCK * BLOCK
         known_nothing = bytearray(entries)
         at = bit // 8 // BLOCK * ENTRY
-        known_nothing[at : at + ENTRY] = bytes(ENTRY)
-        assert first_wrong(rotten, known_nothing, way=way) is None
+        for nothing in (EMPTY, UNKNOWN):
+            known_nothing[at : at + ENTRY] = nothing
+            assert first_wrong(rotten, known_nothing, way=way) is None
 
 
-def test_a_crc_of_zero_is_kept_as_another_value() -> None:
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_crc_that_would_say_something_else_is_kept_as_its_complement(value: int) -> None:
     prefix = os.urandom(BLOCK - 4)
-    # Four more bytes that make the register all ones, which is a CRC of 0: found by going backwards.
+    # Four more bytes that make the register what gives this CRC: found by going backwards.
     register = crc32c(prefix) ^ 0xFFFFFFFF
-    target = 0xFFFFFFFF
+    target = value ^ 0xFFFFFFFF
     table = [_register(byte) for byte in range(256)]
     indices = []
     for _ in range(4):
@@ -54,10 +56,12 @@ def test_a_crc_of_zero_is_kept_as_another_value() -> None:
         suffix.append((register ^ index) & 0xFF)
         register = table[index] ^ register >> 8
     data = prefix + bytes(suffix)
-    assert crc32c(data) == 0
+    kept = (value ^ 0xFFFFFFFF).to_bytes(4, "little")
+    assert crc32c(data) == value
     for way in WAYS:
-        assert entries_of(data, way=way) == b"\xff" * 4
-        assert first_wrong(data, b"\xff" * 4, way=way) is None
+        assert entries_of(data, way=way) == kept
+        assert first_wrong(data, kept, way=way) is None
+        assert first_wrong(bytes(BLOCK), kept, way=way) == 0
 
 
 def _register(byte: int) -> int:

@@ -33,6 +33,7 @@ from twinlock.errors import (
 from twinlock.luks.backup import backup_of, repaired, restored
 from twinlock.luks.copies import named, whole_copies
 from twinlock.luks.keyslots import change_key, remove_key
+from twinlock.luks.opening import Attempt
 from twinlock.server.container_header import change_header, find_header, replace_header, write_back
 from twinlock.server.header_store import KEPT, HeaderStore
 
@@ -92,7 +93,7 @@ class Case:
 
 def change(header: bytes, old: bytes, new: bytes) -> bytes:
     return change_key(
-        header, array_size=SIZE, secret=old, new_secret=new, note=PASSPHRASE, cost=CHEAP, name="v"
+        header, array_size=SIZE, secret=old, new_secret=new, note=PASSPHRASE, cost=CHEAP, attempt=Attempt("v")
     ).header
 
 

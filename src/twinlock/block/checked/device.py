@@ -2,26 +2,30 @@
 
 Data and entries may reach the medium in any order: the array's write-intent bit of their chunk covers both,
 and is cleared only after a :meth:`CheckedDevice.flush`, which writes both.
+
+A table in a file of its own may fail where the member does not.  Then the table is lost, and not the member:
+nothing is known any more, no data are held up, and no superblock from then on is one that the table
+names.  So it is made anew after the next start, whatever its file says by then.
 """
 
 import contextlib
 from collections.abc import Callable
 from enum import StrEnum
-from threading import Lock
 
 from typing_extensions import Buffer
 
-from twinlock.block.checked.header import TableHeader, digest
+from twinlock.block.checked.binding import Binding
+from twinlock.block.checked.header import TableHeader
 from twinlock.block.checked.place import TablePlace
 from twinlock.block.checked.table import CACHE_PAGES, PAGE, PAGE_ENTRIES, ChecksumTable
 from twinlock.block.device import BlockDevice
-from twinlock.errors import ChecksumMismatch, DeviceError
-from twinlock.native.checksum import BLOCK, ENTRY, entries_of, first_wrong
+from twinlock.errors import ChecksumMismatch, DeviceError, SpaceExhausted
+from twinlock.native.checksum import BLOCK, EMPTY, ENTRY, UNKNOWN, entries_of, first_wrong
 from twinlock.units import round_down, round_up
 
 SPAN = PAGE_ENTRIES * BLOCK
 """Bytes of data that one page of entries is for."""
-_NOTHING = bytes(ENTRY)
+_NONE = frozenset((EMPTY, UNKNOWN))
 
 
 class TableState(StrEnum):
@@ -30,6 +34,8 @@ class TableState(StrEnum):
     ON = "on"
     REBUILDING = "rebuilding"
     """Only the data below :attr:`CheckedDevice.covered` are checked yet."""
+    LOST = "lost"
+    """The table's file could not be read or written: nothing is checked until the array is started again."""
 
 
 class CheckedDevice(BlockDevice):
@@ -57,15 +63,23 @@ class CheckedDevice(BlockDevice):
         self.place = place
         self.size = lower.size
         self.block_size = lower.block_size
-        self._header = header
-        self._written = self._coming = superblock
-        self._superblock_size = superblock_size
-        self._binding = Lock()
-        whole = header.covered >= self.size
-        self._covered = self.size if whole else round_down(header.covered, SPAN)
+        self._covered = self.size if header.covered >= self.size else round_down(header.covered, BLOCK)
         self._durable = self._covered
-        fresh = round_up(place.capacity, PAGE_ENTRIES) // PAGE_ENTRIES if whole else self._covered // SPAN
+        self._binding = Binding(
+            place,
+            header,
+            superblock=superblock,
+            superblock_size=superblock_size,
+            size=self.size,
+        )
+        counts = place.capacity if self._covered == self.size else self._covered // BLOCK
+        fresh = round_up(counts, PAGE_ENTRIES) // PAGE_ENTRIES
         self._table = ChecksumTable(place.device, place.entries_offset, fresh=fresh, cache_pages=cache_pages)
+        self.lost: DeviceError | None = None
+        """Why nothing is known any more, if the table's own file failed."""
+        self.when_lost: Callable[[CheckedDevice, DeviceError], None] = CheckedDevice.give_up
+        """Calls :meth:`give_up` while no superblock is written, and sees to it that no flush is acknowledged
+        before one is."""
 
     @property
     def covered(self) -> int:
@@ -75,6 +89,8 @@ class CheckedDevice(BlockDevice):
     @property
     def state(self) -> TableState:
         """Whether that is all of them."""
+        if self.lost is not None:
+            return TableState.LOST
         return TableState.ON if self._covered >= self.size else TableState.REBUILDING
 
     @property
@@ -141,6 +157,12 @@ class CheckedDevice(BlockDevice):
         """As :meth:`write`, of data whose checksums are known already."""
         self._write(self.lower.write, offset, data, entries)
 
+    def repair(self, offset: int, data: Buffer) -> None:
+        """As :meth:`write`, of what is right for certain: if it fails, what is there is known to be wrong."""
+        self._check_blocks(offset, memoryview(data).nbytes)
+        self._set(offset, entries_of(data))
+        self.lower.write(offset, data)
+
     def write_durable(self, offset: int, data: Buffer) -> None:
         """As :meth:`write`; the data are durable then, the checksums after the next :meth:`flush`."""
         self._write(self.lower.write_durable, offset, data, entries_of(data))
@@ -150,19 +172,18 @@ class CheckedDevice(BlockDevice):
         self.lower.allocate(offset, length)
 
     def discard(self, offset: int, length: int) -> None:
-        """The checksums first: a block that is half gone has none."""
-        self.check_range(offset, length)
+        """The checksums first: a block that is half gone has none.  Whole blocks."""
+        self._check_blocks(offset, length)
         self.forget(offset, length)
         self.lower.discard(offset, length)
 
     def flush(self) -> None:
         """Data and checksums that were written before this call are on the medium when it returns."""
         reached = self._covered
-        self._table.flush()
-        if self.place.own:
-            self.place.device.flush()
+        self._attempt(self._flush_table)
         self.lower.flush()
-        self._durable = max(self._durable, reached)
+        if self.lost is None:
+            self._durable = max(self._durable, reached)
 
     def close(self) -> None:
         """Close what lies below, and the table's own device if it has one."""
@@ -177,6 +198,13 @@ class CheckedDevice(BlockDevice):
 
         ``data`` are whole blocks, of the data from ``offset`` on.
         """
+        try:
+            return self._first_wrong(offset, data)
+        except DeviceError as error:
+            self.lose(error)
+            return None
+
+    def _first_wrong(self, offset: int, data: Buffer) -> int | None:
         number, index = divmod(offset // BLOCK, PAGE_ENTRIES)
         size = memoryview(data).nbytes
         if index * BLOCK + size > SPAN or offset + size > self._covered:
@@ -185,29 +213,33 @@ class CheckedDevice(BlockDevice):
         return None if wrong is None else offset + wrong
 
     def entries(self, offset: int, length: int) -> bytes:
-        """The entries of the blocks that the range touches; zeros where nothing is known."""
+        """The entries of the blocks that the range touches; UNKNOWN above what is covered."""
         start, end = self._whole(offset, length)
         found = bytearray()
-        for place in _spans(start, min(end, self._covered)):
-            number, index = divmod(place.start // BLOCK, PAGE_ENTRIES)
-            count = round_up(len(place), BLOCK) // BLOCK
-            found += self._table.page(number).content[index * ENTRY : (index + count) * ENTRY]
-        return bytes(found).ljust(round_up(end - start, BLOCK) // BLOCK * ENTRY, b"\0")
+        try:
+            for place in _spans(start, min(end, self._covered)):
+                number, index = divmod(place.start // BLOCK, PAGE_ENTRIES)
+                count = round_up(len(place), BLOCK) // BLOCK
+                found += self._table.page(number).content[index * ENTRY : (index + count) * ENTRY]
+        except DeviceError as error:
+            self.lose(error)
+        missing = round_up(end - start, BLOCK) // BLOCK - len(found) // ENTRY
+        return bytes(found) + UNKNOWN * missing
 
     def known(self, offset: int, length: int) -> list[bool]:
         """For each block that the range touches: is there a checksum?"""
         found = self.entries(offset, length)
-        return [found[at : at + ENTRY] != _NOTHING for at in range(0, len(found), ENTRY)]
+        return [found[at : at + ENTRY] not in _NONE for at in range(0, len(found), ENTRY)]
 
     def adopt(self, offset: int, data: Buffer) -> None:
         """The data there are right: their checksums are taken.  Whole blocks."""
         self._check_blocks(offset, memoryview(data).nbytes)
         self._set(offset, entries_of(data))
 
-    def forget(self, offset: int, length: int) -> None:
-        """Nothing is known of the blocks that the range touches."""
+    def forget(self, offset: int, length: int, entry: bytes = EMPTY) -> None:
+        """Nothing is known of the blocks that the range touches; they hold nothing, or what is UNKNOWN."""
         start, end = self._whole(offset, length)
-        self._set(start, bytes(round_up(end - start, BLOCK) // BLOCK * ENTRY))
+        self._set(start, entry * (round_up(end - start, BLOCK) // BLOCK))
 
     # -- the table as a whole -----------------------------------------------------------------------
 
@@ -216,34 +248,32 @@ class CheckedDevice(BlockDevice):
 
         Durable when it returns; to be called right before the write of that superblock (4 KiB).
         """
-        coming = digest(memoryview(superblock)[: self._superblock_size])
-        with self._binding:
-            self._write_header(self._coming, coming)
-            self._written, self._coming = self._coming, coming
+        self._attempt(lambda: self._binding.bind(superblock, self._entries_kept))
 
     def cover(self, entries: Buffer) -> None:
         """The checksums of the next blocks behind :attr:`covered`, which count from now on.
 
         The caller keeps writes to these blocks out.
         """
-        self._table.update(self._covered // BLOCK, entries)
-        reached = self._covered + memoryview(entries).nbytes // ENTRY * BLOCK
-        self._covered = min(reached, self.size)
+        self._attempt(lambda: self._cover(entries))
 
     def persist(self) -> None:
-        """Put down how far the table is rebuilt, as of the last :meth:`flush`.
-
-        Bound to what it was bound to: the coming superblock is perhaps not on the medium yet.
-        """
-        with self._binding:
-            self._write_header(self._written, self._coming)
+        """Put down how far the table is rebuilt, as of the last :meth:`flush`."""
+        self._attempt(lambda: self._binding.persist(self._entries_kept))
 
     def save(self) -> None:
         """Hand changed entries to the device, as a write does its data; durable after the next flush.
 
         For repairs of what no write-intent bit is set for: nobody else may ever flush them.
         """
-        self._table.flush()
+        self._attempt(self._table.flush)
+
+    def holds_header(self) -> bool:
+        """True if the medium holds the table's header; else :meth:`persist` gives it.
+
+        Raises as a read does.
+        """
+        return self.lost is not None or self._binding.holds()
 
     def holds_page(self, number: int) -> bool:
         """True if the medium holds the page of entries with that number, or is yet to be given it.
@@ -255,15 +285,53 @@ class CheckedDevice(BlockDevice):
     def reserve(self) -> None:
         """Take room for the entries.  Raises SpaceExhausted if there is none."""
         pages = round_up(round_up(self.size, BLOCK) // BLOCK, PAGE_ENTRIES) // PAGE_ENTRIES
-        self.place.device.allocate(self.place.entries_offset, pages * PAGE)
+        try:
+            self.place.device.allocate(self.place.entries_offset, pages * PAGE)
+        except SpaceExhausted:
+            raise  # it may be there later
+        except DeviceError as error:
+            self.lose(error)
+
+    def lose(self, error: DeviceError) -> None:
+        """Do without the table from now on, for its file failed.
+
+        Raises ``error`` if the table is on the member, which fails then.
+        """
+        if not self.place.own:
+            raise error
+        if self.lost is None:
+            self.when_lost(self, error)
+
+    def give_up(self, error: DeviceError) -> None:
+        """From now on there is no table."""
+        self.lost = error
+        self._covered = self._durable = 0
 
     # -- how --------------------------------------------------------------------------------------
 
-    def _write_header(self, written: bytes, coming: bytes) -> None:
-        whole = self._durable >= self.size
-        covered = max(self._header.covered, self.size) if whole else round_down(self._durable, SPAN)
-        self._header = self._header.replace(covered=covered, written=written, coming=coming)
-        self.place.write_header(self._header)
+    def _entries_kept(self) -> int:
+        """How many bytes of the data have their entries on the medium."""
+        return self._durable
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        """Do something with the table, if there still is one."""
+        if self.lost is None:
+            try:
+                act()
+            except DeviceError as error:
+                self.lose(error)
+
+    def _flush_table(self) -> None:
+        self._table.flush()
+        if self.place.own:
+            self.place.device.flush()
+
+    def _cover(self, entries: Buffer) -> None:
+        self._table.update(self._covered // BLOCK, entries)
+        reached = self._covered + memoryview(entries).nbytes // ENTRY * BLOCK
+        self._covered = min(reached, self.size)
+        if self.lost is not None:
+            self._covered = 0
 
     def _whole(self, offset: int, length: int) -> tuple[int, int]:
         """Where the blocks that the range touches begin and end."""
@@ -296,14 +364,15 @@ class CheckedDevice(BlockDevice):
             write(offset, data)
         except DeviceError:
             with contextlib.suppress(DeviceError):
-                self._set(offset, bytes(len(entries)))
+                self._set(offset, UNKNOWN * (len(entries) // ENTRY))
             raise
         self._set(offset, entries)
 
     def _set(self, offset: int, entries: Buffer) -> None:
         blocks = round_up(self._covered - offset, BLOCK) // BLOCK
         if blocks > 0:
-            self._table.update(offset // BLOCK, memoryview(entries)[: blocks * ENTRY])
+            part = memoryview(entries)[: blocks * ENTRY]
+            self._attempt(lambda: self._table.update(offset // BLOCK, part))
 
     def _check_blocks(self, offset: int, length: int) -> None:
         self.check_range(offset, length)

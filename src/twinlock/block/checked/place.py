@@ -24,13 +24,18 @@ class TablePlace:
     def read_header(self) -> TableHeader | None:
         """The header that is there, if it is one of a table in this very place.  DeviceError passes."""
         found = parse_header(self.device.read(self.header_offset, HEADER_SIZE))
-        here = (self.entries_offset, self.capacity)
-        return found if found is not None and (found.entries_offset, found.capacity) == here else None
+        if found is None or found.entries_offset != self.entries_offset:
+            return None
+        grown = self.own and found.capacity < self.capacity  # its file was made longer
+        return found if grown or found.capacity == self.capacity else None
 
     def write_header(self, header: TableHeader) -> None:
         """Durably."""
-        placed = header.replace(entries_offset=self.entries_offset, capacity=self.capacity)
-        self.device.write_durable(self.header_offset, build_header(placed))
+        self.device.write_durable(self.header_offset, build_header(self.placed(header)))
+
+    def placed(self, header: TableHeader) -> TableHeader:
+        """The header as it goes here."""
+        return header.replace(entries_offset=self.entries_offset, capacity=self.capacity)
 
 
 def entries_bytes(data_size: int) -> int:

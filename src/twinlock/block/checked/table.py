@@ -6,7 +6,7 @@ divided among shards, each with a lock and a share of the room, so that a page t
 only few others.  A page that is in memory is looked at without any lock: what a race makes of that, the
 caller finds out by looking again.
 
-A page that cannot be read says nothing of its blocks, and is written anew.
+Of the blocks of a page that cannot be read nothing is known; it is written anew.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing_extensions import Buffer
 
 from twinlock.block.device import BlockDevice
 from twinlock.errors import DeviceError, MediumError
-from twinlock.native.checksum import ENTRY, pointer_to
+from twinlock.native.checksum import ENTRY, UNKNOWN, pointer_to
 
 PAGE = 4096
 PAGE_ENTRIES = PAGE // ENTRY
@@ -154,7 +154,7 @@ class ChecksumTable:
         try:
             return Page(self._device.read(self._at(number), PAGE))
         except MediumError:
-            page = Page(bytes(PAGE))
+            page = Page(UNKNOWN * PAGE_ENTRIES)
             self._soil(shard, number, page)
             return page
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
+from twinlock.block.device import BlockDevice
 from twinlock.block.mirror.bitmap import DAEMON_SLEEP, Bitmap, BitmapHeader, differing_pages
 from twinlock.block.mirror.layout import bitmap_bytes, bitmap_chunk
 from twinlock.block.mirror.member import Member, MemberState
@@ -77,6 +78,13 @@ class Judgement:
         finally:
             for member in sources:
                 close_table(member)
+
+    def copies(self) -> tuple[BlockDevice, ...]:
+        """What each member in sync holds, as it is: checksums are not asked.  The preferred one's first."""
+        sources = self._sources()
+        for member in sources:
+            open_data(member, self.size, checksums=False)
+        return tuple(member.data for member in sources)
 
     def _sources(self) -> list[Member]:
         """The members in sync, in the order in which the running array will ask them."""
@@ -221,7 +229,7 @@ def start(
         member.by_bitmap = verdict is Verdict.CATCH_UP
         going_on = verdict is Verdict.CONTINUE
         member.recovered = member.superblock.header.recovery_offset * SECTOR if going_on else 0
-        if role is not None:
+        if role is not None or _waits(member, common.header.size):
             attach(member, common.header.size * SECTOR)
     _unite([member for member in members if member.role is not None], bitmap)
     checked = any(member.checked is not None for member in members)
@@ -234,6 +242,13 @@ def start(
         raise MemberUnusable(path=judgement.freshest.path, reason=reason) from error
     disown_tables(record)
     return Assembly(record, frozenset(_needed(record, plan, bitmap)))
+
+
+def _waits(member: Member, size: int) -> bool:
+    """True for a spare that may be filled later: its checksums are kept bound, to be good by then."""
+    superblock = member.superblock
+    spare = member.state is MemberState.SPARE and not superblock.active
+    return spare and superblock.header.data_size >= size
 
 
 def _unite(members: Sequence[Member], bitmap: Bitmap) -> None:
@@ -258,6 +273,7 @@ def _write_down(record: Record) -> None:
         except DeviceError as error:
             broken[member] = error
     record.fail(broken)
+    record.finish()
     behind = any(member.superblock.header.events != record.events for member in record.live())
     if record.roles() != record.common.roles:
         record.commit(step=FAILURE_STEP)

@@ -45,10 +45,6 @@ class Bringing:
         self.again = False
         """True for what may have been copied before: it is compared on a member that rebuilds, too."""
 
-    def looks_at(self, member: Member) -> bool:
-        """False while a member in sync is written to unseen."""
-        return not self._unseen.get(member)
-
     def bring(self, target: Member, piece: Piece) -> None:
         """Let the target have the piece; what it cannot read counts as differing.  Raises SpaceExhausted."""
         if target.state is MemberState.REBUILDING and not self.again:

@@ -33,6 +33,8 @@ class Copying:
         self._suspect = False
         self._unread: MediumError | None = None
         self._dense: dict[Member, range] = {}
+        self.moved = 0
+        """Bytes of the array that were read for copies so far; what is passed over is not among them."""
 
     def begin(self, chunk: int, *, again: bool) -> None:
         """The pieces that follow are of this chunk; ``again``: some of it was copied before."""
@@ -52,8 +54,7 @@ class Copying:
         passed = self._pass_over(offset, rest)
         if passed:
             return passed
-        if self._suspect and rest > size:
-            self._announce(offset + size, min(size, rest - size))
+        self.moved += size
         with self._ranges.hold(*reading.whole_blocks(self._record, offset, size)):
             if self._suspect:
                 self._blockwise(offset, size, self._settle)
@@ -128,12 +129,6 @@ class Copying:
             return False
         return True
 
-    def _announce(self, offset: int, size: int) -> None:
-        """All members that are going to be read look for the next piece while this one is compared."""
-        for member in self._record.readers:
-            if self._bringing.looks_at(member):
-                member.data.prefetch(offset, size)
-
     def _blockwise(self, offset: int, size: int, act: Callable[[int, int], None]) -> None:
         """All at once, or what can be had of it: a block that cannot be read is noted and left out."""
         try:
@@ -168,7 +163,7 @@ def _blocks(offset: int, size: int) -> Iterator[tuple[int, int]]:
 
 def _knows(member: Member, offset: int, size: int) -> bool:
     """True if there is a checksum for any block of the range."""
-    return member.checked is not None and any(member.checked.entries(offset, size))
+    return member.checked is not None and any(member.checked.known(offset, size))
 
 
 def _run(member: Member, offset: int) -> range:

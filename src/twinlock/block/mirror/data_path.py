@@ -52,6 +52,7 @@ class DataPath(BlockDevice):
             except DeviceError:
                 pass
         with self._ranges.hold(*whole_blocks(record, offset, length)):
+            self._refuse_closed()
             return read_anywhere(record, self._observer, offset, length)
 
     def read_nowait(self, offset: int, length: int) -> Buffer | None:
@@ -83,7 +84,13 @@ class DataPath(BlockDevice):
             else:
                 return copies[0]
         with self._ranges.hold(*whole_blocks(record, offset, length)):
+            self._refuse_closed()
             return read_everywhere(record, self._observer, offset, length)
+
+    def copies(self) -> tuple[BlockDevice, ...]:
+        """What each member in sync holds, as it is: checksums are not asked.  The preferred one's first."""
+        readers = self._record.readers
+        return tuple(each.data if each.checked is None else each.checked.lower for each in readers)
 
     def prefetch(self, offset: int, length: int) -> None:
         """On the member that answers reads."""
@@ -125,6 +132,7 @@ class DataPath(BlockDevice):
             return
         start, end = whole_blocks(self._record, offset, length)
         with self._ranges.hold(start, end):
+            self._refuse_closed()
             if not self._has_checksums():  # asked in here: a member that has some may have come meanwhile
                 self._change_held(offset, length, lambda device: act(device, offset, data))
                 return
@@ -152,14 +160,21 @@ class DataPath(BlockDevice):
         Where members may read differently, they are made to agree later; until then one answers.
         """
         self.check_range(offset, length)
+        if (offset | length) % BLOCK == 0:
+            self._change(offset, length, lambda device: device.discard(offset, length), alike=_punch_holes)
+            return
+        with self._ranges.hold(*whole_blocks(self._record, offset, length)):
+            self._refuse_closed()
+            self._discard_held(offset, offset + length)
+
+    def _discard_held(self, start: int, end: int) -> None:
+        """Blocks that are covered in part stay, where there are checksums; asked for as in :meth:`_write`."""
         if self._has_checksums():
-            end = offset + length
-            end = end if end == self._record.common.header.size * SECTOR else round_down(end, BLOCK)
-            offset = round_up(offset, BLOCK)
-            length = end - offset
-            if length <= 0:
-                return
-        self._change(offset, length, lambda device: device.discard(offset, length), alike=_punch_holes)
+            start = round_up(start, BLOCK)
+            end = end if end == self._record.size else round_down(end, BLOCK)
+        size = end - start
+        if size > 0:
+            self._change_held(start, size, lambda device: device.discard(start, size), alike=_punch_holes)
 
     def flush(self) -> None:
         """Every write that returned before is on every member in sync.
@@ -202,6 +217,7 @@ class DataPath(BlockDevice):
         alike: Callable[[Sequence[Member]], bool] | None = None,
     ) -> None:
         """With the range held: the intent first, then the members one after the other."""
+        self._refuse_closed()  # it may have been closed while this waited
         self.foreground += 1
         intent = self._intent
         chunks = intent.enter(offset, length)
@@ -234,9 +250,12 @@ class DataPath(BlockDevice):
 
     def check_range(self, offset: int, length: int) -> None:
         """See :meth:`BlockDevice.check_range`; raises DeviceGone once the array is closed."""
+        self._refuse_closed()
+        super().check_range(offset, length)
+
+    def _refuse_closed(self) -> None:
         if self._closed:
             raise DeviceGone("the array is closed")
-        super().check_range(offset, length)
 
 
 def _on_each(members: Iterable[Member], act: Callable[[BlockDevice], None]) -> dict[Member, DeviceError]:

@@ -7,47 +7,21 @@ is right is what reads go by, too: :mod:`twinlock.block.mirror.verdict`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from twinlock.block.mirror.intent import WriteIntent
 from twinlock.block.mirror.layout import BLOCK
 from twinlock.block.mirror.member import Member
 from twinlock.block.mirror.record import Record
+from twinlock.block.mirror.scrub_status import Tally
 from twinlock.block.mirror.verdict import BlockCopy, choose_copy, read_copy
 from twinlock.block.observer import Observer
 from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted
-from twinlock.native.checksum import ENTRY, entries_of
-
-RANGES = 64
-"""How many ranges of lost blocks are listed; all are counted."""
+from twinlock.native.checksum import UNKNOWN, entries_of
 
 Pieces: TypeAlias = Sequence[tuple[Member, bytes | None]]
 """A piece as each member gave it; None where it could not be had at once."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was found so far; see :class:`ScrubStatus`."""
-
-    checked: int = 0
-    skipped: int = 0
-    unreadable: int = 0
-    wrong: int = 0
-    mismatches: int = 0
-    repaired: int = 0
-    lost: int = 0
-    records: int = 0
-    lost_ranges: list[tuple[int, int]] = field(default_factory=list)
-
-    def lose(self, offset: int, length: int) -> None:
-        """One more block is lost; it joins its neighbour in the list, if there is one."""
-        self.lost += 1
-        last = self.lost_ranges[-1] if self.lost_ranges else (0, 0)
-        if sum(last) == offset and last[1]:
-            self.lost_ranges[-1] = last[0], last[1] + length
-        elif len(self.lost_ranges) < RANGES:
-            self.lost_ranges.append((offset, length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +35,9 @@ class Rewrite:
 
     def write(self) -> None:
         """Hand it to the member.  Raises as :meth:`BlockDevice.write` does."""
-        self.member.data.write(self.offset, self.data)
+        member = self.member
+        write = member.data.write if member.checked is None else member.checked.repair
+        write(self.offset, self.data)
 
     def look(self) -> None:
         """Read it from the medium.  Raises DeviceError if that cannot be done, or gives something else."""
@@ -93,7 +69,7 @@ class Inspection:
         if first is None or any(data != first for _, data in pieces):
             found = (self._block(pieces, offset, *block) for block in _blocks(offset, length))
             self._rewrite([each for rewrites in found for each in rewrites], offset, length)
-        self._tally.checked += length
+        self._tally.add(checked=length)
 
     # -- one block ------------------------------------------------------------------------------
 
@@ -111,8 +87,8 @@ class Inspection:
             self._tally.lose(offset, length)
             self._observer.block_lost(offset, length)
             return []
-        broken, differing = self._others(copies, right, offset)
-        self._tally.mismatches += bool(differing)
+        broken, differing = self._others(copies, right)
+        self._tally.add(mismatches=bool(differing))
         given = [*unreadable, *(copy.member for copy in (*wrong, *broken))]
         rewrites = [Rewrite(member, offset, right.data, broken=True) for member in given]
         if self._repair:
@@ -130,28 +106,29 @@ class Inspection:
                 self._record.fail({member: error})
             except DeviceError:
                 unreadable.append(member)
-        self._tally.unreadable += len(unreadable)
+        self._tally.add(unreadable=len(unreadable))
         return copies, unreadable
 
     def _note_wrong(self, wrong: Iterable[BlockCopy], offset: int) -> None:
         for copy in wrong:
-            self._tally.wrong += 1
+            self._tally.add(wrong=1)
             copy.member.wrong_checksums += 1
             self._observer.checksum_wrong(copy.member.role or 0, offset, len(copy.data))
 
     def _others(
-        self, copies: Sequence[BlockCopy], right: BlockCopy, offset: int
+        self, copies: Sequence[BlockCopy], right: BlockCopy
     ) -> tuple[list[BlockCopy], list[BlockCopy]]:
         """Copies that are not the right one, though their own checksum does not say so.
 
-        First those that another member's checksum proves wrong, then those of which nobody can tell.
+        First those that another member's checksum proves wrong, then those of which nobody can tell.  A
+        block of which a member knows that it holds nothing may be another on each.
         """
         entry = entries_of(right.data)
         vouched = any(copy.entry == entry for copy in copies)
         others = [copy for copy in copies if copy.data != right.data and (copy.unknown or copy.fits)]
         broken = [copy for copy in others if vouched and copy.unknown]
-        self._tally.wrong += len(broken)
-        if not vouched and any(_is_empty(copy, offset) for copy in copies):
+        self._tally.add(wrong=len(broken))
+        if not vouched and any(copy.empty for copy in copies):
             return broken, []
         return broken, [copy for copy in others if copy not in broken]
 
@@ -194,7 +171,7 @@ class Inspection:
         return True
 
     def _repaired(self, rewrite: Rewrite) -> None:
-        self._tally.repaired += 1
+        self._tally.add(repaired=1)
         if rewrite.broken:
             member = rewrite.member
             member.corrected_reads += 1
@@ -216,11 +193,5 @@ def _blocks(offset: int, length: int) -> list[tuple[int, int]]:
 def _copy(member: Member, data: bytes | None, offset: int, length: int) -> BlockCopy:
     if data is None:
         return read_copy(member, offset, length, medium=True)
-    entry = bytes(ENTRY) if member.checked is None else member.checked.entries(offset, length)
+    entry = UNKNOWN if member.checked is None else member.checked.entries(offset, length)
     return BlockCopy(member, data, entry)
-
-
-def _is_empty(copy: BlockCopy, offset: int) -> bool:
-    """True if the member's checksums say that nothing was written there, or that it was discarded."""
-    checked = copy.member.checked
-    return copy.unknown and checked is not None and offset < checked.covered

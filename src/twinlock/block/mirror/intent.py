@@ -33,6 +33,7 @@ class WriteIntent:
         self._copying: int | None = None
         self._active = record.resync_offset == ACTIVE
         self._quiet = False
+        record.lacking = self.lacks
 
     @property
     def marked(self) -> int:
@@ -134,6 +135,11 @@ class WriteIntent:
         """The chunks in need of a copy, in order."""
         with self._lock:
             return sorted(self._needed)
+
+    def lacks(self, offset: int) -> bool:
+        """True if the byte of the array lies in such a chunk."""
+        with self._lock:
+            return offset >> self._shift in self._needed
 
     @property
     def needy(self) -> bool:

@@ -6,6 +6,7 @@ copy a failure loses data, and a scrub only says what is lost already.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from twinlock.block.mirror.bitmap import DAEMON_SLEEP
 from twinlock.block.mirror.changes.enlist import fill_places
@@ -24,13 +25,28 @@ IDLE = 1.0
 """Seconds until the next look when there was nothing to do."""
 
 
+class Worker(Protocol):
+    """Who does one kind of work."""
+
+    def step(self) -> bool:
+        """Do a piece; True if there is more."""
+
+    @property
+    def moved(self) -> int:
+        """Bytes read so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One kind of work: a piece of it (True: there is more), and how far it is."""
+    """One kind of work: a piece of it (True: there is more), how far it is, and what it cost so far.
+
+    ``moved`` are bytes that were read: what the pace is about.  What was passed over is progress, but free.
+    """
 
     kind: JobKind
     step: Callable[[], bool]
     progress: Callable[[], Progress]
+    moved: Callable[[], int]
     meter: Meter
 
 
@@ -53,13 +69,13 @@ class Jobs:
         scrub = self._scrub
         tables = TableRebuild(running.record, running.ranges, observer=running.observer, clock=running.clock)
         self._works = (
-            self._as_work(JobKind.RESYNC, running.resync.step, lambda: running.resync.progress),
-            self._as_work(JobKind.CHECKSUMS, tables.step, lambda: tables.progress),
-            self._as_work(JobKind.SCRUB, scrub.step, lambda: _of_scrub(scrub)),
+            self._as_work(JobKind.RESYNC, running.resync, lambda: running.resync.progress),
+            self._as_work(JobKind.CHECKSUMS, tables, lambda: tables.progress),
+            self._as_work(JobKind.SCRUB, scrub, lambda: _of_scrub(scrub)),
         )
 
-    def _as_work(self, kind: JobKind, step: Callable[[], bool], progress: Callable[[], Progress]) -> Work:
-        return Work(kind, step, progress, Meter(self._running.clock))
+    def _as_work(self, kind: JobKind, worker: Worker, progress: Callable[[], Progress]) -> Work:
+        return Work(kind, worker.step, progress, lambda: worker.moved, Meter(self._running.clock))
 
     def step(self, foreground: int) -> float:
         """One bounded piece of what is most urgent; seconds until the next one is due."""
@@ -115,21 +131,19 @@ class Jobs:
         if self.pace.told and (wait := self.pace.wait(foreground)):
             return wait  # the last piece is not paid for yet, and waits are short
         for work in self._works:
-            before = work.progress().done
+            before = work.moved()
             try:
                 more = work.step()
             except DeviceError as error:
                 self._stalled(error)
                 continue
+            finally:
+                self.pace.note(work.moved() - before)
             if more:
-                self._note(work, before)
+                work.meter.note(work.progress(), work.moved())
                 return self.pace.wait(foreground)
+            work.meter.reset()
         return IDLE
-
-    def _note(self, work: Work, before: int) -> None:
-        progress = work.progress()
-        work.meter.note(progress)
-        self.pace.note(max(0, progress.done - before))
 
     def _stalled(self, error: Exception) -> None:
         found = error if isinstance(error, DeviceError) else DeviceError(str(error))

@@ -90,6 +90,16 @@ class Member:
             self.checked.place.device.release()
         self.device.release()
 
+    def forget(self) -> None:
+        """The array has it no more: nothing is kept that refers back to it, so that its device is closed.
+
+        That is once the last call to it has ended (:meth:`FileDevice.release`).  What an error refers to,
+        the calls that met it, is left to the collector of garbage.
+        """
+        self.error = None
+        if self.checked is not None:
+            self.checked.when_lost = CheckedDevice.give_up
+
     def store_superblock(self, superblock: Superblock) -> None:
         """Write the superblock, durably."""
         superblock = self._with_own_features(superblock)

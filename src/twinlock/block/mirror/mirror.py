@@ -118,11 +118,11 @@ class Mirror(DataPath):
         return self._scrub.status
 
     def close(self) -> None:
-        """Flush, clear the bitmap, mark the array clean and close the members.
+        """Flush, clear the bitmap, mark the array clean and close the members, once the last write has ended.
 
         Raises WriteFailed if that cannot be put on disk: the array then stays marked active.
         """
-        with self._running.turn:
+        with self._running.still():
             if self._closed:
                 return
             self._closed = True
@@ -133,6 +133,7 @@ class Mirror(DataPath):
                 self._intent.rest(self._flush)
                 self._running.resync.checkpoint()
             finally:
+                self._record.close()
                 for member in self._record.members:
                     member.close()
 
@@ -205,7 +206,6 @@ class Mirror(DataPath):
             events=record.events,
             degraded=record.degraded,
             dirty=self._intent.active,
-            resync=self._running.resync.progress,
             chunk_size=record.bitmap.header.chunksize,
             marked_chunks=self._intent.marked,
             members=member_statuses(tuple(record.members), record.places),

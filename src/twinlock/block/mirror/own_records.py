@@ -18,6 +18,8 @@ from twinlock.block.mirror.metadata.find import find
 from twinlock.block.mirror.record import Record
 from twinlock.errors import DeviceError, DeviceGone, MediumError, SpaceExhausted, TwinlockError
 
+CHECKSUMS = "checksums"
+
 
 class _Medium:
     """A device of which only the medium is read."""
@@ -35,18 +37,22 @@ class _Medium:
 class OwnRecords:
     """Looks at what the members of ``record`` keep; ``tell`` hears of each block that was written anew.
 
-    A member that does not keep it is failed.  Raises as :meth:`Record.fail` does.
+    A member that does not keep it is failed; a table in a file of its own is lost without its member.
+    Raises as :meth:`Record.fail` does.
     """
 
     record: Record
     tell: Callable[[Member, str], None]
 
     def check(self) -> None:
-        """All superblocks and bitmaps."""
+        """All superblocks, headers of tables and bitmaps."""
         with self.record.lock:
             for member in (*self.record.writers, *self.record.spares()):
                 store = partial(member.store_superblock, member.superblock)
                 self._keep(member, "superblock", partial(_holds_superblock, member), store)
+                if member.checked is not None:
+                    checked = member.checked
+                    self._keep(member, CHECKSUMS, checked.holds_header, checked.persist)
             for member in self.record.writers:
                 for number in self.record.bitmap.pages:
                     store = partial(member.store_page, self.record.bitmap, number)
@@ -57,7 +63,7 @@ class OwnRecords:
         for member in self.record.readers:
             checked = member.checked
             if checked is not None and number * SPAN < checked.size:
-                self._keep(member, "checksums", partial(checked.holds_page, number), checked.flush)
+                self._keep(member, CHECKSUMS, partial(checked.holds_page, number), checked.flush)
 
     def _keep(self, member: Member, what: str, holds: Callable[[], bool], store: Callable[[], None]) -> None:
         try:
@@ -69,9 +75,17 @@ class OwnRecords:
         except SpaceExhausted:
             return  # nothing has failed, and the next scrub comes by here again
         except DeviceError as error:
-            self.record.fail({member: error})
+            self._fail(member, what, error)
         else:
             self.tell(member, what)
+
+    def _fail(self, member: Member, what: str, error: DeviceError) -> None:
+        try:
+            if what != CHECKSUMS or member.checked is None:
+                raise error
+            member.checked.lose(error)
+        except DeviceError:
+            self.record.fail({member: error})
 
 
 def _true(holds: Callable[[], bool]) -> bool:

@@ -17,8 +17,6 @@ LONGEST = 0.5
 """Seconds after which to ask again, for the initiator may rest by then."""
 SHORTEST = 0.001
 """Seconds that are not worth waiting for."""
-BURST = 8 * MIB
-"""Bytes that are paid for at most: steps are smaller, and what was passed over cost nothing."""
 
 
 class Pace:
@@ -44,8 +42,8 @@ class Pace:
         self._busy_until: float | None = None
 
     def note(self, copied: int) -> None:
-        """So many bytes of the array were copied, or compared."""
-        self._owed = min(self._owed + copied, BURST)
+        """So many bytes of the array were copied, or compared; what was passed over is free."""
+        self._owed += copied
 
     def wait(self, foreground: int) -> float:
         """Seconds until the next piece is due, at most half a second; 0.0: now.

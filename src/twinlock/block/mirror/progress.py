@@ -44,61 +44,77 @@ class Job:
     seconds_left: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """When, how far, and how many bytes were read for it."""
+
+    time: float
+    done: int
+    moved: int
+
+
 class Meter:
     """Rate and time left of one job over a moving window.
 
+    The rate is of bytes that were read, as the limits are; what was passed over shows in the time left.
     Told of progress by whoever does the work, asked by anyone; thread-safe.  ``clock`` gives seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._samples: deque[tuple[float, int]] = deque()
-        self._progress = Progress()
+        self._samples: deque[_Sample] = deque()
+        self._last: _Sample | None = None
 
-    def note(self, progress: Progress) -> None:
-        """The job has come so far.  One that has come less far than before is another job."""
-        now = self._clock()
+    def note(self, progress: Progress, moved: int) -> None:
+        """The job has come so far, and has read ``moved`` bytes, counted from anywhere.
+
+        One that has come less far than before is another job.
+        """
+        sample = _Sample(self._clock(), progress.done, moved)
         with self._lock:
-            if self._is_new(now, progress):
+            if self._is_new(sample):
                 self._samples.clear()
-            self._progress = progress
-            if not self._samples or now - self._samples[-1][0] >= GRAIN:
-                self._samples.append((now, progress.done))
-            self._forget_before(now - WINDOW)
+            self._last = sample
+            if not self._samples or sample.time - self._samples[-1].time >= GRAIN:
+                self._samples.append(sample)
+            self._forget_before(sample.time - WINDOW)
 
     def reset(self) -> None:
         """The job is over."""
         with self._lock:
             self._samples.clear()
-            self._progress = Progress()
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes per second; None before there is a second to tell it from."""
-        now = self._clock()
-        with self._lock:
-            if not self._samples:
-                return None
-            began, done = self._samples[0]
-            passed = now - began
-            return (self._progress.done - done) / passed if passed >= GRAIN else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At that rate; None if it is not known, or nothing moves."""
-        rate, progress = self.rate, self._progress
-        return (progress.total - progress.done) / rate if rate else None
+            self._last = None
 
     def job(self, kind: JobKind, progress: Progress) -> Job:
         """All of it, of a job that is as far as ``progress``."""
-        return Job(kind, progress.done, progress.total, self.rate, self.seconds_left)
+        with self._lock:
+            first, last, seconds = self._measured(self._clock())
+        if first is None or last is None or progress.done < last.done:
+            return Job(kind, progress.done, progress.total)
+        rate, speed = (last.moved - first.moved) / seconds, (last.done - first.done) / seconds
+        left = (progress.total - progress.done) / speed if speed else None
+        return Job(kind, progress.done, progress.total, rate, left)
 
-    def _is_new(self, now: float, progress: Progress) -> bool:
-        went_back = bool(self._samples) and now < self._samples[-1][0]
-        return progress.done < self._progress.done or went_back
+    def _measured(self, now: float) -> tuple[_Sample | None, _Sample | None, float]:
+        """From when to when, and how long that took; None, None before there is anything to tell from.
+
+        Pieces come at once and are paid for by waiting: so it counts from one to the other, unless the
+        next one is long overdue.
+        """
+        first, last = self._samples[0] if self._samples else None, self._last
+        if first is None or last is None:
+            return None, None, 0.0
+        seconds = last.time - first.time
+        if now - last.time > max(WINDOW, seconds):
+            seconds = now - first.time
+        return (first, last, seconds) if seconds >= GRAIN else (None, None, 0.0)
+
+    def _is_new(self, sample: _Sample) -> bool:
+        last = self._last
+        return last is not None and (sample.done < last.done or sample.time < last.time)
 
     def _forget_before(self, oldest: float) -> None:
         """Two are kept, however old: a job may take longer than the window for one piece."""
-        while len(self._samples) > 2 and self._samples[1][0] <= oldest:
+        while len(self._samples) > 2 and self._samples[1].time <= oldest:
             self._samples.popleft()

@@ -6,6 +6,7 @@ rewrite less of a bad block it would first have to read the block.  Which copy i
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from typing_extensions import Buffer
 
@@ -15,7 +16,14 @@ from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.suspects import Suspects
 from twinlock.block.mirror.verdict import BlockCopy, choose_copy, read_copy
 from twinlock.block.observer import Observer
-from twinlock.errors import ChecksumMismatch, DeviceError, DeviceGone, MediumError, SpaceExhausted
+from twinlock.errors import (
+    ChecksumMismatch,
+    DeviceError,
+    DeviceGone,
+    MediumError,
+    SpaceExhausted,
+    WriteFailed,
+)
 from twinlock.native.checksum import entries_of
 from twinlock.units import SECTOR, round_down, round_up
 
@@ -29,7 +37,8 @@ def whole_blocks(record: Record, offset: int, length: int) -> tuple[int, int]:
 def read_anywhere(record: Record, observer: Observer, offset: int, length: int) -> Buffer:
     """The range, each 4 KiB of it from the first member in sync that can give it.
 
-    Members that could not are rewritten from the one that could.  The caller holds the range's
+    Members that could not are rewritten from the one that could; one that rebuilds answers last, for what it
+    does not lack.  The caller holds the range's
     :func:`whole_blocks`.  If no member can give a block, raises MediumError with the offset of the first
     such byte asked for, or DeviceGone if no member is there any more.
     """
@@ -47,7 +56,8 @@ def settle(record: Record, observer: Observer, offset: int, length: int) -> None
     """Make the members in sync agree in a suspect range, and their checksums true.
 
     By the rule that reads go by, so what a reader saw stays true.  The caller holds the range's
-    :func:`whole_blocks`.  Raises MediumError for the first block that no member can read.
+    :func:`whole_blocks`.  Raises MediumError for the first block that no member can read, SpaceExhausted if a
+    member has no room for what it lacks.
     """
     start, end = whole_blocks(record, offset, length)
     if _is_settled(record.readers, start, end - start):
@@ -91,8 +101,9 @@ def _all(
     record: Record, observer: Observer, place: int, size: int, asked: int, *, medium: bool = False
 ) -> bytes:
     if record.suspects.covers(place):
-        _settle_block(record, observer, place, size)
-    copies, broken = read_copies(record.readers, place, size, medium=medium)
+        with suppress(SpaceExhausted):  # a reader needs no room; the resync tries again
+            _settle_block(record, observer, place, size)
+    copies, broken = read_copies(record.holders(place), place, size, medium=medium)
     right = choose_copy(copies, suspect=False)
     if right is None:
         _note_wrong(observer, copies, place)
@@ -112,7 +123,9 @@ def _settle_block(record: Record, observer: Observer, place: int, size: int) -> 
             broken[copy.member] = _mismatch(place)
         elif copy.member.checked is not None and not copy.fits and trusted:
             copy.member.checked.adopt(place, right.data)
-    _mend(record, observer, broken, place, right.data, tell=False)
+    full = _mend(record, observer, broken, place, right.data, tell=False)
+    if full is not None:
+        raise full
 
 
 def _peek(members: Sequence[Member], suspects: Suspects, place: int, size: int) -> bytes:
@@ -200,22 +213,25 @@ def _mend(
     data: bytes,
     *,
     tell: bool = True,
-) -> None:
+) -> SpaceExhausted | None:
     """Rewrite what could not be had; a member that refuses that, or is gone, is failed, as md does.
 
     The data are there already, so nothing here keeps them from who asked: a failure that cannot be written
-    down now stays due, and holds up the next write or flush instead.
+    down now stays due, and holds up the next write or flush instead.  Returns why it could not be
+    rewritten, if a member had no room; its block stays known to be wrong.
     """
+    full: SpaceExhausted | None = None
     refused: dict[Member, DeviceError] = {}
     for member, found in broken.items():
         if isinstance(found, DeviceGone):
             refused[member] = found
             continue
         try:
-            member.data.write(offset, data)
+            (member.data.write if member.checked is None else member.checked.repair)(offset, data)
             if member.checked is not None and not record.suspects.covers(offset):
                 member.checked.save()
         except SpaceExhausted as error:
+            full = error
             observer.space_exhausted(member.role or 0, error)
         except DeviceError as error:
             refused[member] = error
@@ -224,4 +240,6 @@ def _mend(
                 member.corrected_reads += 1
                 observer.read_repaired(member.role or 0, offset, len(data))
     if refused:
-        record.expel(refused)
+        with suppress(WriteFailed):  # the last one in sync stays, and one that rebuilds has answered for it
+            record.expel(refused)
+    return full

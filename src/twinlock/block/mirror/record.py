@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from threading import RLock
 
+from twinlock.block.checked.device import CheckedDevice
 from twinlock.block.mirror.bitmap import Bitmap
 from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.stamp import stamp
@@ -24,11 +25,11 @@ from twinlock.block.mirror.superblock import (
 )
 from twinlock.block.mirror.suspects import Suspects
 from twinlock.block.observer import Observer
-from twinlock.errors import DeviceError, SpaceExhausted, WriteFailed
+from twinlock.errors import DeviceError, DeviceGone, SpaceExhausted, WriteFailed
 from twinlock.units import SECTOR
 
 FAILURE_STEP = 2
-"""Events that a change of members adds: a member one event behind would still count as in sync."""
+"""Events of a commit that takes a place away: a member one event behind would still count as in sync."""
 
 _LIVE = (MemberState.IN_SYNC, MemberState.REBUILDING)
 
@@ -53,8 +54,8 @@ class Record:
         observer: Observer,
     ) -> None:
         self.lock = RLock()
-        self.attach = attach
-        """Gives a member its way to so many bytes of the array's data."""
+        self._attach = attach
+        self._again = False
         self.suspects = Suspects(suspects, bitmap.header.chunksize)
         self.members = list(members)
         self.common = common
@@ -63,16 +64,31 @@ class Record:
         self.resync_offset = common.header.resync_offset
         self.readers: tuple[Member, ...] = ()
         self.writers: tuple[Member, ...] = ()
+        self.lacking: Callable[[int], bool] = lambda _offset: True
+        """Whether members that rebuild may lack the byte at an offset; who knows what is needed says so."""
         self.recorded = True
         """False while members failed that no superblock calls faulty yet: no write may be acknowledged."""
         self._clock = clock
         self._observer = observer
         self._untold: list[Member] = []
+        self._closed = False
+        for member in self.members:
+            self._heed(member)
         self._refresh()
+
+    def attach(self, member: Member, size: int) -> None:
+        """Give a member its way to so many bytes of the array's data."""
+        self._attach(member, size)
+        self._heed(member)
 
     def live(self) -> list[Member]:
         """The members that take part."""
         return [member for member in self.members if member.state in _LIVE]
+
+    def holders(self, offset: int) -> tuple[Member, ...]:
+        """Who holds what the array holds there: the readers, then those that rebuild and do not lack it."""
+        rebuilding = () if self.lacking(offset) else self.writers
+        return (*self.readers, *(each for each in rebuilding if each.state is MemberState.REBUILDING))
 
     @property
     def degraded(self) -> bool:
@@ -122,7 +138,7 @@ class Record:
             with self.lock:
                 if resync_offset is not None:
                     self._begin_period(resync_offset)
-                self._commit(step)
+                self._commit(step if self.recorded else FAILURE_STEP)
         finally:
             self._tell()
 
@@ -157,6 +173,34 @@ class Record:
                 if not self.recorded:
                     self.commit()
 
+    def finish(self) -> None:
+        """Finish a commit that a crash cut off: members in sync that lack its superblock are given it.
+
+        With a further commit instead a second crash might leave such a member two events behind, as if it
+        had missed a write.  Raises WriteFailed if no member in sync can take it.
+        """
+        broken: dict[Member, DeviceError] = {}
+        with self.lock:
+            for member in self.readers:
+                if member.superblock.header.events < self.events:
+                    superblock = self._superblock_of(member).change(roles=self.common.roles)
+                    self._attempt(broken, member, partial(_store_page, self.bitmap, 0, True))
+                    self._attempt(broken, member, partial(_store_superblock, superblock))
+            if broken:
+                self.fail(broken)
+
+    def flush_without(self, leaving: Member) -> None:
+        """Flush the others before a member is let go of: after a crash they may be asked what it was asked.
+
+        What was chosen for a reader in a suspect chunk is then on their media, too.
+        """
+        broken: dict[Member, DeviceError] = {}
+        for member in self.readers:
+            if member is not leaving:
+                self._attempt(broken, member, lambda other: other.data.flush())
+        if broken:
+            self.fail(broken)
+
     def complete(self, members: Collection[Member]) -> None:
         """Members hold everything, on the medium: those that still rebuild are in sync."""
         with self.lock:
@@ -174,10 +218,12 @@ class Record:
         """
         try:
             with self.lock:
+                before = self.common if self.recorded else None
                 yield
+                step = FAILURE_STEP if before is None or self._takes_away(before) else 1
                 self.recorded = False
                 self._refresh()
-                self._commit(FAILURE_STEP)
+                self._commit(step)
         finally:
             self._tell()
 
@@ -187,6 +233,11 @@ class Record:
             self.members[:] = members
             self.common = self.common.change(raid_disks=common.header.raid_disks)
             self._refresh()
+
+    def close(self) -> None:
+        """Nothing is written down any more: whoever finds a member closed must not call it faulty."""
+        with self.lock:
+            self._closed = True
 
     # -- the bitmap -----------------------------------------------------------------------------
 
@@ -224,12 +275,22 @@ class Record:
         for member in self.members:
             member.recovered = 0
 
+    def _takes_away(self, before: Superblock) -> bool:
+        """True if a device has not the place any more that it had, or there are fewer places.
+
+        A change that only adds leaves every member as good as it was: one that a crash kept from hearing
+        of it has missed nothing, and counts as in sync.
+        """
+        now = dict(enumerate(self.roles()))
+        moved = any(role <= ROLE_MAX and now.get(at) != role for at, role in enumerate(before.roles))
+        return moved or self.places < before.header.raid_disks
+
     def _commit(self, step: int) -> None:
-        step = step if self.recorded else FAILURE_STEP
         while True:
             self.events += step
+            self._again = False
             broken = self._store()
-            if not broken:
+            if not broken and not self._again:
                 break
             self._expel(broken)
             step = FAILURE_STEP
@@ -261,6 +322,8 @@ class Record:
 
     def _expel(self, broken: dict[Member, DeviceError]) -> None:
         """Make members faulty, unless that leaves none in sync; the record on disk is the caller's."""
+        if broken and self._closed:
+            raise DeviceGone("the array is closed")
         if broken and all(member in broken for member in self.readers):
             error = next(iter(broken.values()))
             raise WriteFailed(
@@ -271,6 +334,22 @@ class Record:
             self.recorded = False
         self._untold += broken
         self._refresh()
+
+    def _heed(self, member: Member) -> None:
+        if member.checked is not None:
+            member.checked.when_lost = self._lose_table
+
+    def _lose_table(self, checked: CheckedDevice, error: DeviceError) -> None:
+        """Let no table be trusted later that is not kept now: a superblock that it does not name is due.
+
+        It is due before the table is given up, so whoever finds it gone waits for that superblock.
+        """
+        with self.lock:
+            for member in self.live():
+                if member.checked is checked and checked.lost is None:
+                    self.recorded, self._again = False, True
+                    self._observer.checksums_lost(member.role or 0, error)
+            checked.give_up(error)
 
     def _tell(self) -> None:
         """Pass on who failed, be it on disk or not."""

@@ -68,6 +68,11 @@ class Resync:
         self._note_progress()
         return True
 
+    @property
+    def moved(self) -> int:
+        """Bytes of the array that were copied or compared so far: what the pace is about."""
+        return self._copying.moved
+
     def begin_anew(self) -> None:
         """The members, or what they need, are others now: what is to be copied is found out again."""
         self._queue, self._position, self.progress = [], None, Progress()

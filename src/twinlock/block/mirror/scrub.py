@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from twinlock.block.mirror.inspection import Inspection, Tally
+from twinlock.block.mirror.inspection import Inspection
 from twinlock.block.mirror.intent import WriteIntent
 from twinlock.block.mirror.layout import BLOCK
 from twinlock.block.mirror.member import Member
 from twinlock.block.mirror.own_records import OwnRecords
 from twinlock.block.mirror.ranges import RangeLock
 from twinlock.block.mirror.record import Record
-from twinlock.block.mirror.scrub_status import ScrubState, ScrubStatus
+from twinlock.block.mirror.scrub_status import ScrubState, ScrubStatus, Tally
 from twinlock.block.observer import Observer
 from twinlock.errors import DeviceError, NotPossibleNow
 from twinlock.units import MIB, round_down
@@ -73,6 +73,8 @@ class Scrub:
         self._observer = observer
         self._lock = Lock()
         self._run: _Run | None = None
+        self.moved = 0
+        """Bytes of the array, and of its checksums, that were read so far; holes are not."""
 
     # -- for who wants one ----------------------------------------------------------------------
 
@@ -108,23 +110,13 @@ class Scrub:
         run = self._run
         if run is None:
             return ScrubStatus()
-        tally = run.tally
-        return ScrubStatus(
+        return run.tally.status(
             state=run.state,
             repair=run.repair,
             started=run.started,
             ended=run.ended,
             done=run.position,
             total=run.total,
-            checked=tally.checked,
-            skipped=tally.skipped,
-            unreadable=tally.unreadable,
-            wrong=tally.wrong,
-            mismatches=tally.mismatches,
-            repaired=tally.repaired,
-            lost=tally.lost,
-            records=tally.records,
-            lost_ranges=tuple(tally.lost_ranges),
             reason=run.reason,
         )
 
@@ -158,8 +150,9 @@ class Scrub:
         self._check_tables(start + length)
         with self._ranges.hold(start, start + length):
             if self._due(start, length):
-                run.tally.skipped += length
+                run.tally.add(skipped=length)
             else:
+                self.moved += length
                 run.inspection.inspect(start, length)
         return start + length
 
@@ -167,12 +160,14 @@ class Scrub:
         """Check the checksums of the data below ``end``, before anything is judged by them."""
         run = self._run
         while run is not None and run.tables is not None and run.tables * HOLE < end:
-            run.records.check_table(run.tables)
+            if self._summed:
+                self.moved += BLOCK
+                run.records.check_table(run.tables)
             run.tables += 1
 
     def _note_record(self, member: Member, what: str) -> None:
         if self._run is not None:
-            self._run.tally.records += 1
+            self._run.tally.add(records=1)
         self._observer.record_rewritten(member.role or 0, what)
 
     def _due(self, start: int, length: int) -> bool:
@@ -195,6 +190,11 @@ class Scrub:
     def _size(self) -> int:
         return self._record.size
 
+    @property
+    def _summed(self) -> bool:
+        """True if some member has checksums."""
+        return any(member.checked is not None for member in self._record.readers)
+
     # -- holes ----------------------------------------------------------------------------------
 
     def _behind_holes(self, start: int, size: int) -> int:
@@ -211,7 +211,7 @@ class Scrub:
         readers = self._record.readers
         try:
             self._check_tables(start + 1)
-            if any(member.checked is not None for member in readers):
+            if self._summed:
                 length = min(length, HOLE - start % HOLE)
             sizes = [_hole_of(member, start, length) for member in readers]
             found = min(sizes) if min(sizes) == length else round_down(min(sizes), BLOCK)

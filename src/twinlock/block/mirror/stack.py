@@ -4,6 +4,7 @@ A member's checksums lie in the gap before its data, if it has one that md leave
 their own, in a folder that whoever opens the array names; else there are none.
 """
 
+import os
 from pathlib import Path
 
 from twinlock.block.checked.device import CheckedDevice
@@ -170,7 +171,7 @@ def _file(member: Member, size: int, tables: Path | None, *, make: bool) -> Tabl
     opened = member.checked
     length = entries_bytes(size)
     if opened is not None and opened.place.own:
-        if opened.place.capacity >= length // ENTRY:
+        if opened.place.capacity >= length // ENTRY and opened.lost is None:
             return opened.place
         opened.place.device.close()
     header = member.superblock.header
@@ -183,13 +184,14 @@ def _file(member: Member, size: int, tables: Path | None, *, make: bool) -> Tabl
 def _open_file(path: Path, size: int) -> FileDevice | None:
     """The file, at least ``size`` bytes long, with room for its header; None if it cannot be had.
 
+    One of an array that has grown since becomes longer; what it says stays true.
     The header is written with each superblock: where there is no room for it, no superblock could be.
     """
     device = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and path.stat().st_size < size:
-            path.unlink()  # of an array that has grown since: what it says is little, and is found out anew
+            os.truncate(path, size)
         device = FileDevice.open(path, size=size)
         device.allocate(0, HEADER_SIZE)
     except (TwinlockError, DeviceError, OSError):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twinlock.block.mirror.member import Member, MemberState
-from twinlock.block.mirror.progress import Job, Progress
+from twinlock.block.mirror.progress import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class MemberStatus:
     """One place in the array, or a device without one (``role`` None).
 
     ``path``, ``device_uuid`` and ``dev_number`` are None where no device is there; ``error`` says why one
-    failed.  ``checksums`` is the state of the table ("on", "rebuilding"), None where there is none.
+    failed.  ``checksums`` is the state of the table ("on", "rebuilding", "lost"), None if there is none.
     """
 
     role: int | None
@@ -41,7 +41,6 @@ class ArrayStatus:
     events: int
     degraded: bool
     dirty: bool
-    resync: Progress
     chunk_size: int
     marked_chunks: int
     members: tuple[MemberStatus, ...]

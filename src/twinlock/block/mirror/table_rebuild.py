@@ -20,7 +20,7 @@ from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.verdict import choose_copy
 from twinlock.block.observer import Observer
 from twinlock.errors import DeviceError, SpaceExhausted
-from twinlock.native.checksum import ENTRY, entries_of
+from twinlock.native.checksum import EMPTY, UNKNOWN, entries_of
 from twinlock.units import MIB, SECTOR
 
 PIECE = MIB
@@ -44,6 +44,8 @@ class TableRebuild:
         self._noted_at = clock()
         self._retry_at: float | None = None
         self._reserved: set[Member] = set()
+        self.moved = 0
+        """Bytes of the array that were read so far; holes are not."""
         self.mismatches = 0
         """Blocks in which members differ, and no checksum says who is right."""
 
@@ -70,9 +72,10 @@ class TableRebuild:
         return bool(self._waiting())
 
     def _waiting(self) -> list[Member]:
-        """The members in sync whose tables are not whole."""
+        """The members in sync whose tables are not whole, and are not lost."""
         size = self._record.common.header.size * SECTOR
-        return [m for m in self._record.readers if m.checked is not None and _covered(m) < size]
+        held = [m for m in self._record.readers if m.checked is not None and m.checked.lost is None]
+        return [member for member in held if _covered(member) < size]
 
     def _waits(self) -> bool:
         if self._retry_at is not None and 0 <= self._retry_at - self._clock() <= RETRY:
@@ -113,9 +116,11 @@ class TableRebuild:
         """The entries of a piece that is the same on all; None if it has to be looked at by blocks."""
         readers = self._record.readers
         if self._record.suspects.overlap(offset, size):
+            self.moved += size
             return None
         if _is_hole(readers, offset, size):
-            return bytes(-(-size // BLOCK) * ENTRY)
+            return EMPTY * -(-size // BLOCK)
+        self.moved += size
         copies, broken = read_copies(readers, offset, size)
         if broken or any(copy.data != copies[0].data for copy in copies):
             return None
@@ -125,19 +130,19 @@ class TableRebuild:
         return entries_of(copies[0].data)
 
     def _block_entry(self, place: int, size: int) -> bytes:
-        """The entry of one block; zeros if nobody can tell.  What is known to be wrong is put right."""
+        """The entry of one block; UNKNOWN if nobody can tell.  What is known to be wrong is put right."""
         if self._record.suspects.covers(place):
             settle(self._record, self._observer, place, size)
         copies, broken = read_copies(self._record.readers, place, size)
         right = choose_copy(copies, suspect=False)
         if right is None:
-            return bytes(ENTRY)
+            return UNKNOWN
         entry = entries_of(right.data)
         vouched = any(copy.entry == entry for copy in copies)
         if not vouched and any(copy.data != right.data for copy in copies):
             self.mismatches += 1
             self._observer.copies_differ(place, size)
-            return bytes(ENTRY)
+            return UNKNOWN
         mend_copies(self._record, self._observer, copies, broken, right, place)
         return entry
 

@@ -22,14 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twinlock.block.mirror.member import Member
-from twinlock.native.checksum import ENTRY, entries_of
-
-_NOTHING = bytes(ENTRY)
+from twinlock.native.checksum import EMPTY, UNKNOWN, entries_of
 
 
 @dataclass(frozen=True, slots=True)
 class BlockCopy:
-    """What one member gave for a block, and the entry it keeps for it (zeros: nothing is known)."""
+    """What one member gave for a block, and the entry it keeps for it; UNKNOWN if it has no checksums."""
 
     member: Member
     data: bytes
@@ -38,7 +36,12 @@ class BlockCopy:
     @property
     def unknown(self) -> bool:
         """True if the member has no checksum for it."""
-        return self.entry == _NOTHING
+        return self.entry in (EMPTY, UNKNOWN)
+
+    @property
+    def empty(self) -> bool:
+        """True if the member's checksums say that nothing was written there, or that it was discarded."""
+        return self.entry == EMPTY
 
     @property
     def fits(self) -> bool:
@@ -51,7 +54,7 @@ def read_copy(member: Member, place: int, size: int, *, medium: bool = False) ->
     checked = member.checked
     if checked is None:
         data = (member.data.read_medium if medium else member.data.read)(place, size)
-        return BlockCopy(member, bytes(data), _NOTHING)
+        return BlockCopy(member, bytes(data), UNKNOWN)
     data = bytes(checked.read_raw(place, size, medium=medium))
     return BlockCopy(member, data, checked.entries(place, size))
 

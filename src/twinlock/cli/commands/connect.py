@@ -38,7 +38,7 @@ MAC_MUTUAL = "  mutual CHAP user {user}, secret TARGET_SECRET\n"
 FIRST_TIME = "The first time, the disk is blank: give it a file system there."
 
 
-def run(name: Annotated[str, typer.Argument(help="The volume.")]) -> None:
+def run(name: Annotated[str, typer.Argument(metavar="NAME", help="The volume.")]) -> None:
     """Show what to type on Linux, Windows and a Mac."""
     reply = ask("GET", volume_path(name, "connect"), ConnectReply)
     text = render(reply, reachable(reply.portals))

@@ -20,13 +20,12 @@ from twinlock.cli.options import (
     yes_or_no,
 )
 from twinlock.cli.passphrase import PassphraseFile, new_passphrase
-from twinlock.daemon.creation import check_lists
 from twinlock.daemon.models import ChapMode, CreateReply, CreateRequest
-from twinlock.daemon.names import check_name, check_target
+from twinlock.daemon.names import check_lists, check_name, check_target
 from twinlock.errors import BadOption
+from twinlock.server.key_tasks import LONGEST_ITER_TIME
 from twinlock.units import format_size
 
-MAX_ITER_TIME = 600_000
 BLOCK_SIZES: tuple[Literal[512, 4096] | None, ...] = (None, 512, 4096)
 
 MembersArgument = Annotated[
@@ -42,12 +41,12 @@ BlockSizeOption = Annotated[
 ]
 IterTimeOption = Annotated[
     int | None,
-    typer.Option(min=0, max=MAX_ITER_TIME, help="Milliseconds that trying one passphrase takes (2000)."),
+    typer.Option(min=0, max=LONGEST_ITER_TIME, help="Milliseconds that trying one passphrase takes (2000)."),
 ]
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="What to call the volume.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the volume.")],
     members: MembersArgument,
     size: SizeOption = None,
     passphrase_file: PassphraseFile = None,

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from twinlock.cli.client import ask, volume_path
+from twinlock.cli.interrupted import goes_on
 from twinlock.cli.options import JsonOption, size_of
 from twinlock.errors import BadOption
 from twinlock.server.tasks import Grow, GrowResult
@@ -15,7 +16,7 @@ MOST_COPIES = 8
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="The volume.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The volume.")],
     size: Annotated[
         str | None,
         typer.Option(help="Make members that are files this large; without it, take what the disks have."),
@@ -30,7 +31,7 @@ def run(
         raise BadOption(option="--copies", reason=f"a volume has 1 to {MOST_COPIES} copies")
     task = Grow(size=size_of(size), copies=copies)
     console = Console(highlight=False, stderr=json)
-    with console.status("Growing ..."):
+    with goes_on(f"twinlock member list {name}"), console.status("Growing ..."):
         result = ask("POST", volume_path(name, "tasks"), GrowResult, task, alone=True)
     if json:
         typer.echo(result.model_dump_json(indent=2))
@@ -46,6 +47,7 @@ def _lines(name: str, result: GrowResult, copies: int | None) -> list[str]:
         lines.append(f"{what} {name} has grown: {format_size(size)} ({size} bytes).")
     elif copies is None:
         lines.append(f"Volume {name} uses all that its members have: {format_size(result.array_size)}.")
+        lines.append(f"For more, put in larger disks: twinlock member replace {name} OLD NEW")
     if copies is not None:
         told = "one copy" if result.places == 1 else f"{result.places} copies"
         lines.append(f"Volume {name} is to have {told}; twinlock member list {name} shows how far that is.")

@@ -25,7 +25,7 @@ app = typer.Typer(help="Backups of a volume's LUKS header.", no_args_is_help=Tru
 LARGEST = 40 * MIB
 """Bytes; that of LUKS2 has two copies of 4 MiB each at most, and as cryptsetup makes it 32 MiB more."""
 
-NameArgument = Annotated[str, typer.Argument(help="The volume.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The volume.")]
 
 
 @app.command("list")
@@ -119,7 +119,7 @@ def _write(file: Path, content: bytes) -> None:
             target.flush()
             os.fsync(target.fileno())
         _sync(file.parent)
-    except OSError:
+    except BaseException:
         file.unlink()
         raise
 

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -38,7 +40,7 @@ from twinlock.units import format_size
 
 app = typer.Typer(help="Passphrases and key files that unlock a volume.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="The volume.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The volume.")]
 _DERIVING = "Deriving keys takes some seconds ..."
 
 
@@ -54,59 +56,61 @@ def list_(
     _print(*_account(name, found))
 
 
-@app.command()
-def add(
-    name: NameArgument,
-    passphrase_file: PassphraseFile = None,
-    key_file: KeyFile = None,
-    keyfile_offset: KeyFileOffset = None,
-    keyfile_size: KeyFileSize = None,
-    new_passphrase_file: NewPassphraseFile = None,
-    new_key_file: NewKeyFile = None,
-    new_keyfile_offset: NewKeyFileOffset = None,
-    new_keyfile_size: NewKeyFileSize = None,
-    iter_time: IterTimeOption = None,
-) -> None:
-    """Add a passphrase or a key file; one that the volume has already is needed for that."""
-    refuse_one_input(passphrase_file, key_file, new_passphrase_file, new_key_file)
-    _refuse_unknown(name)
-    task = KeyAdd(
-        secret=existing_secret(passphrase_file, key_file, keyfile_offset, keyfile_size),
-        new_secret=new_secret(new_passphrase_file, new_key_file, new_keyfile_offset, new_keyfile_size),
-        new_is_file=new_key_file is not None,
-        iter_time=iter_time,
-    )
-    done = _carry_out(name, task)
-    _print(
-        f"Key {done.number} is added, a {done.kind}; it was tried, and opens volume {name}.", *done.remarks
-    )
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A command that sets a secret: its help, what it asks for, what it says when that is done."""
+
+    help: str
+    task: type[KeyAdd] | type[KeyChange]
+    done: str
 
 
-@app.command()
-def change(
-    name: NameArgument,
-    passphrase_file: PassphraseFile = None,
-    key_file: KeyFile = None,
-    keyfile_offset: KeyFileOffset = None,
-    keyfile_size: KeyFileSize = None,
-    new_passphrase_file: NewPassphraseFile = None,
-    new_key_file: NewKeyFile = None,
-    new_keyfile_offset: NewKeyFileOffset = None,
-    new_keyfile_size: NewKeyFileSize = None,
-    iter_time: IterTimeOption = None,
-) -> None:
-    """Put another passphrase or key file in place of one."""
-    refuse_one_input(passphrase_file, key_file, new_passphrase_file, new_key_file)
-    _refuse_unknown(name)
-    task = KeyChange(
-        secret=existing_secret(passphrase_file, key_file, keyfile_offset, keyfile_size),
-        new_secret=new_secret(new_passphrase_file, new_key_file, new_keyfile_offset, new_keyfile_size),
-        new_is_file=new_key_file is not None,
-        iter_time=iter_time,
-    )
-    done = _carry_out(name, task)
-    _print(f"Key {done.number} is a new {done.kind}; it was tried, and opens volume {name}.", *done.remarks)
-    _old_backups(name, done.backups, "the old key", forget=False)
+_SETTINGS = {
+    "add": _Setting(
+        "Add a passphrase or a key file; one that the volume has already is needed for that.",
+        KeyAdd,
+        "Key {number} is added, a {kind}",
+    ),
+    "change": _Setting(
+        "Put another passphrase or key file in place of one.", KeyChange, "Key {number} is a new {kind}"
+    ),
+}
+
+
+def _setter(setting: _Setting) -> Callable[..., None]:
+    """The command; both have the same options, of the secret that is known and of the new one."""
+
+    def run(
+        name: NameArgument,
+        passphrase_file: PassphraseFile = None,
+        key_file: KeyFile = None,
+        keyfile_offset: KeyFileOffset = None,
+        keyfile_size: KeyFileSize = None,
+        new_passphrase_file: NewPassphraseFile = None,
+        new_key_file: NewKeyFile = None,
+        new_keyfile_offset: NewKeyFileOffset = None,
+        new_keyfile_size: NewKeyFileSize = None,
+        iter_time: IterTimeOption = None,
+    ) -> None:
+        refuse_one_input(passphrase_file, key_file, new_passphrase_file, new_key_file)
+        _refuse_unknown(name)
+        task = setting.task(
+            secret=existing_secret(passphrase_file, key_file, keyfile_offset, keyfile_size),
+            new_secret=new_secret(new_passphrase_file, new_key_file, new_keyfile_offset, new_keyfile_size),
+            new_is_file=new_key_file is not None,
+            iter_time=iter_time,
+        )
+        done = _carry_out(name, task)
+        told = setting.done.format(number=done.number, kind=done.kind)
+        _print(f"{told}; it was tried, and opens volume {name}.", *done.remarks)
+        if setting.task is KeyChange:
+            _old_backups(name, done.backups, "the old key", forget=False)
+
+    return run
+
+
+for _word, _setting in _SETTINGS.items():
+    app.command(_word, help=_setting.help)(_setter(_setting))
 
 
 @app.command()
@@ -181,6 +185,8 @@ def _facts(key: KeyFacts) -> list[str]:
     facts += [f"used by {token}" for token in key.tokens]
     if not key.bound:
         facts.append("does not open this volume's data")
+    if key.ignored:
+        facts.append("of priority 'ignore': not tried by unlock")
     if not key.fits:
         facts.append("NEEDS MORE MEMORY than is free here")
     return facts

@@ -9,7 +9,7 @@ from twinlock.cli.client import ask, volume_path
 from twinlock.daemon.models import VolumeReport
 
 
-def run(name: Annotated[str, typer.Argument(help="The volume.")]) -> None:
+def run(name: Annotated[str, typer.Argument(metavar="NAME", help="The volume.")]) -> None:
     """Tell who is connected, flush, forget the key. Eject the disk on your machine first."""
     console = Console(highlight=False)
     with console.status("Closing the volume ..."):

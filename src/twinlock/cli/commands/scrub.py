@@ -1,9 +1,11 @@
 """``twinlock scrub``: read every copy from the disks, and compare."""
 
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from json import dumps
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +14,7 @@ from twinlock.cli.client import ask, volume_path
 from twinlock.cli.options import JsonOption
 from twinlock.cli.progress import INTERRUPTED, Work, told, watch
 from twinlock.errors import BadOption, ScrubFound
-from twinlock.server.tasks import ScrubCancel, ScrubResult, ScrubShow, ScrubStart
-
-RUNNING = "running"
+from twinlock.server.tasks import ScrubCancel, ScrubResult, ScrubShow, ScrubStart, ScrubState, ScrubStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Job:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="The volume.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The volume.")],
     repair: Annotated[
         bool, typer.Option("--repair", help="Make copies equal also where no checksum says which is right.")
     ] = False,
@@ -59,11 +59,11 @@ def run(
             raise typer.Exit(INTERRUPTED)
         result = _ask(name, ScrubShow())
     if json:
-        typer.echo(result.model_dump_json(indent=2))
+        typer.echo(dumps(_for_programs(result), indent=2))
     else:
         console.print(_sentence(name, result), markup=False, soft_wrap=True)
     if waits:
-        _judge(name, result)
+        _judge(name, result.scrub)
 
 
 def _ask(name: str, task: ScrubStart | ScrubCancel | ScrubShow) -> ScrubResult:
@@ -71,28 +71,43 @@ def _ask(name: str, task: ScrubStart | ScrubCancel | ScrubShow) -> ScrubResult:
 
 
 def _unfinished(name: str) -> Sequence[Work] | None:
-    found = _ask(name, ScrubShow())
-    if found.state != RUNNING:
-        return None
-    return [_Job(found.done, found.total, found.rate, found.seconds_left)]
+    result = _ask(name, ScrubShow())
+    return [_job(result)] if result.scrub.state is ScrubState.RUNNING else None
+
+
+def _job(result: ScrubResult) -> _Job:
+    return _Job(result.scrub.done, result.scrub.total, result.rate, result.seconds_left)
+
+
+def _for_programs(result: ScrubResult) -> dict[str, Any]:
+    scrub = result.scrub
+    told = {"findings": scrub.findings, "sentence": scrub.sentence}
+    return asdict(scrub) | told | {"rate": result.rate, "seconds_left": result.seconds_left}
 
 
 def _sentence(name: str, result: ScrubResult) -> str:
-    if result.state == RUNNING:
-        job = _Job(result.done, result.total, result.rate, result.seconds_left)
-        return f"A scrub of volume {name} is running: {told(job)}. To see it: twinlock scrub {name} --status"
-    if result.started is None:
+    scrub = result.scrub
+    if scrub.state is ScrubState.RUNNING:
+        found = f"; so far {scrub.found}" if scrub.findings else ""
+        to_see = f"To see it: twinlock scrub {name} --status"
+        return f"A scrub of volume {name} is running: {told(_job(result))}{found}. {to_see}"
+    if scrub.started is None:
         return f"Volume {name} has not been scrubbed since it was unlocked."
-    return f"The scrub of volume {name} is {result.state}: {result.sentence}."
+    when = f" ({_when(scrub.ended)})" if scrub.ended is not None else ""
+    return f"The scrub of volume {name} is {scrub.state}{when}: {scrub.sentence}."
 
 
-def _judge(name: str, result: ScrubResult) -> None:
+def _when(ended: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(ended))
+
+
+def _judge(name: str, scrub: ScrubStatus) -> None:
     """Raise ScrubFound for what is still not as it should be."""
-    if result.lost:
+    if scrub.lost:
         advice = "what is lost cannot be read from any member; write it anew from where it came"
-        raise ScrubFound(name=name, found=result.sentence, advice=advice)
-    if result.state == RUNNING:
+        raise ScrubFound(name=name, found=scrub.sentence, advice=advice)
+    if scrub.state is ScrubState.RUNNING:
         return
-    if result.reason is not None or (result.mismatches and not result.repair):
+    if scrub.reason is not None or (scrub.mismatches and not scrub.repair):
         advice = f"twinlock scrub {name} --repair makes the copies equal"
-        raise ScrubFound(name=name, found=result.sentence, advice=advice)
+        raise ScrubFound(name=name, found=scrub.sentence, advice=advice)

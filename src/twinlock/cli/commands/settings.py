@@ -22,7 +22,7 @@ from twinlock.errors import BadOption
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="The volume.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The volume.")],
     shared: SharedOption = None,
     read_only: ReadOnlyOption = None,
     discard: DiscardOption = None,

@@ -15,7 +15,7 @@ from twinlock.cli.progress import told
 from twinlock.cli.words import indented, restrictions
 from twinlock.daemon.models import Report, VolumeReport
 from twinlock.errors import NoSuchVolume
-from twinlock.server.messages import FailedLogins, MemberStatus, SessionStatus, VolumeStatus
+from twinlock.server.messages import FailedLogins, JobStatus, MemberStatus, SessionStatus, VolumeStatus
 from twinlock.units import format_size, one_line
 
 BAR = 60
@@ -23,7 +23,7 @@ BAR = 60
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(help="Only this volume.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this volume.")] = None,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show the volumes, their members, and who is connected."""
@@ -43,17 +43,24 @@ def _show(console: Console, report: Report) -> None:
         console.print("There are no volumes yet; make one with: twinlock create")
     for volume in report.volumes:
         console.print(f"[bold]{volume.name}[/bold]: {escape(_sentence(volume))}", soft_wrap=True)
-        console.print("\n".join(indented(_facts(volume))), markup=False, soft_wrap=True)
-        _show_bars(console, volume)
+        _show_facts(console, volume)
     _show_portals(console, report)
 
 
-def _show_bars(console: Console, volume: VolumeReport) -> None:
-    """On a terminal a picture of each job, below what is said of it for all."""
-    jobs = volume.open.jobs if volume.open is not None else ()
-    for job in jobs if console.is_terminal else ():
-        bar = ProgressBar(total=max(job.total, 1), completed=job.done, width=min(BAR, console.width - 2))
-        console.print(Padding(bar, (0, 0, 0, 2)))
+def _show_facts(console: Console, volume: VolumeReport) -> None:
+    """In columns; on a terminal with a picture of each job, right below what is said of it for all."""
+    facts = _facts(volume)
+    jobs = {told(job): job for job in (volume.open.jobs if volume.open is not None else ())}
+    for (_, value), line in zip(facts, indented(facts), strict=True):
+        console.print(line, markup=False, soft_wrap=True)
+        if value in jobs and console.is_terminal:
+            _show_bar(console, jobs[value], len(line) - len(value))
+
+
+def _show_bar(console: Console, job: JobStatus, indent: int) -> None:
+    width = max(1, min(BAR, console.width - indent))
+    bar = ProgressBar(total=max(job.total, 1), completed=job.done, width=width)
+    console.print(Padding(bar, (0, 0, 0, indent), expand=False))
 
 
 def _show_portals(console: Console, report: Report) -> None:
@@ -120,6 +127,7 @@ def _member(member: MemberStatus) -> str:
         (member.read_errors, f"{_blocks(member.read_errors)} rewritten"),
         (member.wrong_checksums, f"{_blocks(member.wrong_checksums)} with a wrong checksum"),
         (member.checksums == "rebuilding", "checksums are being rebuilt"),
+        (member.checksums == "lost", "checksums lost (their file failed), until the next unlock"),
         (member.checksums is None and member.state == "in sync", "without checksums"),
     ]
     return ", ".join([member.state, *(note for counts, note in notes if counts)])

@@ -15,7 +15,7 @@ START_SECONDS = 3.0
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="The volume.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The volume.")],
     passphrase_file: PassphraseFile = None,
     key_file: KeyFile = None,
     keyfile_offset: KeyFileOffset = None,

@@ -1,18 +1,25 @@
 """What tasks on keys and headers have to work with: what the container lies on, an array or a bare disk."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from twinlock.block.bare import BareStore
 from twinlock.block.mirror.assembly import Judgement
 from twinlock.block.mirror.member import MemberState
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.errors import ContainerUnsupported, HeaderBackupUnusable
+from twinlock.luks.opening import Attempt
 from twinlock.server.bare import open_bare
-from twinlock.server.container_header import find_header
+from twinlock.server.container_header import FoundHeader, find_header
+from twinlock.server.derivation import one_derivation
 from twinlock.server.header_store import HeaderStore
 from twinlock.server.maintenance.context import Context
+from twinlock.server.memory import available_memory
+from twinlock.server.rescue import try_everywhere
+
+_T = TypeVar("_T")
 
 _NOT_WRITTEN = (MemberState.FAULTY, MemberState.MISSING)
 
@@ -35,9 +42,28 @@ class Container:
         return self.source.size
 
     @property
+    def found(self) -> FoundHeader:
+        """The header as it is, and as it should be; raises ContainerUnsupported."""
+        return find_header(self.source, HeaderStore.of(self.context.spec))
+
+    @property
     def header(self) -> bytes:
         """The header as it should be; raises ContainerUnsupported."""
-        return find_header(self.source, HeaderStore.of(self.context.spec)).good
+        return self.found.good
+
+    def with_key(self, number: int | None, act: Callable[[bytes, Attempt], _T]) -> tuple[_T, FoundHeader]:
+        """What ``act`` says of the header, and the header that it opened; raises WrongPassphrase.
+
+        One derivation at a time, in the memory that there is.  ``number``: that keyslot alone is tried.
+        """
+        with one_derivation(self.context.derivation_lock):
+            free = available_memory(swap=True)
+            return try_everywhere(
+                self.found,
+                self.source,
+                lambda header, each: act(header, Attempt(self.name, each, free)),
+                number=number,
+            )
 
     @property
     def store(self) -> HeaderStore:

@@ -113,16 +113,35 @@ def _refuse_foreign(
         _refuse_other_disk(task, container, ours, theirs)
     if ours == theirs:
         return
-    if ours is not None and container.context.service is not None:
-        raise NotPossibleNow(reason=f"the volume is unlocked, and {_difference(ours, theirs)}; lock it first")
+    if container.context.service is not None:
+        _refuse_under_open_volume(container, ours, theirs)
+        return
     if task.force:
         return
     if ours is not None:
         raise _foreign(task, _difference(ours, theirs))
-    identities = map(_identity, container.store.backups())
-    known = {identity.uuid for identity in identities if identity is not None}
+    known = {identity.uuid for identity in _kept_identities(container)}
     if known and theirs.uuid not in known:
         raise _foreign(task, f"its UUID {theirs.uuid} is none that this volume had")
+
+
+def _refuse_under_open_volume(container: Container, ours: Identity | None, theirs: Identity) -> None:
+    """Its data go on being written with the key it was opened with, whatever ``--force`` says.
+
+    Where the header on the disks can be read no more, only a backup that was kept tells whose it was.
+    """
+    if ours is not None:
+        raise NotPossibleNow(reason=f"the volume is unlocked, and {_difference(ours, theirs)}; lock it first")
+    if theirs not in _kept_identities(container):
+        reason = (
+            "the volume is unlocked, and nothing tells that this is the header of its data; lock it first"
+        )
+        raise NotPossibleNow(reason=reason)
+
+
+def _kept_identities(container: Container) -> list[Identity]:
+    found = map(_identity, container.store.backups())
+    return [identity for identity in found if identity is not None]
 
 
 def _refuse_other_disk(

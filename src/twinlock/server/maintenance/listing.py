@@ -1,5 +1,6 @@
 """What there is to say about the members of an open volume, or of a locked one without changing it."""
 
+import os
 from dataclasses import asdict
 from uuid import UUID
 
@@ -42,20 +43,23 @@ def list_members(context: Context) -> MembersResult:
         degraded=lacks_copies(array),
         replacing=array.replacing,
         found=(
-            *[_facts(member, member.path or next(lacking, "(no disk)")) for member in array.members],
-            *[_unused(path, context.spec.name) for path in lacking],
+            *[_facts(member, member.path or next(lacking, "(no disk)"), context) for member in array.members],
+            *[_unused(path, context) for path in lacking],
         ),
         jobs=tuple(JobFacts(**asdict(job)) for job in array.jobs),
     )
 
 
-def _unused(path: str, name: str) -> MemberFacts:
+def _unused(path: str, context: Context) -> MemberFacts:
     """One that is configured, and that the array does not wait for."""
+    name = context.spec.name
+    if path in context.spec.leaving:
+        return MemberFacts(path=path, state="replaced", reason="it can be taken away")
     reason = f"it takes no part; to forget it: twinlock member remove {name} {path}"
     return MemberFacts(path=path, state="not there", reason=reason)
 
 
-def _facts(member: status.MemberStatus, path: str) -> MemberFacts:
+def _facts(member: status.MemberStatus, path: str, context: Context) -> MemberFacts:
     uuid = member.device_uuid
     return MemberFacts(
         path=path,
@@ -67,8 +71,22 @@ def _facts(member: status.MemberStatus, path: str) -> MemberFacts:
         wrong_checksums=member.wrong_checksums,
         checksums=member.checksums,
         write_mostly=member.write_mostly,
-        reason=member.error,
+        reason=member.error or _lost_name(member, path) or _unwritten(member, path, context),
     )
+
+
+def _lost_name(member: status.MemberStatus, path: str) -> str | None:
+    """A file that is open stays, whatever becomes of its name: nobody notices before the next start."""
+    if member.path is None or os.path.lexists(path):
+        return None
+    return "used until the volume is locked, but nothing has this name any more: it will be missing then"
+
+
+def _unwritten(member: status.MemberStatus, path: str, context: Context) -> str | None:
+    """A crash came between the disks and the configuration."""
+    if member.path is None or path in context.spec.members:
+        return None
+    return f"the configuration lacks it; to keep it: twinlock member add {context.spec.name} {path}"
 
 
 def _at_rest(context: Context) -> MembersResult:

@@ -47,9 +47,10 @@ def _add(task: MemberAdd, context: Context) -> MembersResult:
     context.refuse_bare()
     mirror, path = context.mirror, _name_of(task.path, context)
     _refuse_many(path, context)
-    _refuse_present(path, context)
-    _take_in(task, path, context, mirror.add_member)
-    return _changed(context, _with(path, context), context.spec.leaving)
+    if not _is_unwritten(path, context):
+        _refuse_present(path, context)
+        _take_in(task, path, context, mirror.add_member)
+    return _changed(context, _with(path, context), context.spec.leaving, context.spec.copies)
 
 
 def _replace(task: MemberReplace, context: Context) -> MembersResult:
@@ -168,6 +169,11 @@ def _refuse_present(path: str, context: Context) -> None:
         name = context.spec.name
         reason = f"{path} is a member already ({there.state}); twinlock member list {name} shows all"
         raise NotPossibleNow(reason=reason)
+
+
+def _is_unwritten(path: str, context: Context) -> bool:
+    """True for a member that a crash kept from the configuration: that is all that is left to do."""
+    return path not in context.spec.members and _taking_part(path, context.mirror) is not None
 
 
 def _taking_part(path: str, mirror: Mirror) -> MemberStatus | None:

@@ -1,7 +1,6 @@
 """Scrubs: started, stopped, looked at.  The array itself does the work, in the background."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.block.mirror.progress import JobKind
@@ -43,12 +42,9 @@ def _running(context: Context) -> Mirror:
 
 
 def _result(mirror: Mirror) -> ScrubResult:
-    found = mirror.scrub_status
     job = next((job for job in mirror.status().jobs if job.kind is JobKind.SCRUB), None)
     return ScrubResult(
-        **asdict(found),
-        findings=found.findings,
-        sentence=found.sentence,
+        scrub=mirror.scrub_status,
         rate=job.rate if job else None,
         seconds_left=job.seconds_left if job else None,
     )

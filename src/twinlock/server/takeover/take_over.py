@@ -19,7 +19,9 @@ from twinlock.errors import (
     NotPossibleNow,
 )
 from twinlock.luks.container import unlock_container
+from twinlock.luks.opening import Attempt
 from twinlock.server.derivation import one_derivation
+from twinlock.server.memory import available_memory
 from twinlock.server.takeover import array, single
 from twinlock.server.takeover.contents import Source, read_header
 from twinlock.server.takeover.facts import Found, Import
@@ -102,5 +104,8 @@ def _try(source: Source, passphrase: SecretBytes, request: Import) -> None:
     header = read_header(source)
     with one_derivation(Path(request.derivation_lock)):
         unlock_container(
-            header, array_size=source.size, passphrase=passphrase.get_secret_value(), name=request.name
+            header,
+            array_size=source.size,
+            passphrase=passphrase.get_secret_value(),
+            attempt=Attempt(request.name, available=available_memory(swap=True)),
         ).key.close()

@@ -1,8 +1,5 @@
 """A device with checksums against a model: what was written is known, and what rotted is found."""
 
-import random
-from threading import Thread
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +12,7 @@ from twinlock.block.faulty import FaultyDevice
 from twinlock.block.memory import MemoryDevice
 from twinlock.block.section import Section
 from twinlock.errors import ChecksumMismatch, WriteFailed
-from twinlock.native.checksum import entries_of
+from twinlock.native.checksum import EMPTY, UNKNOWN, entries_of
 from twinlock.units import MIB
 
 BLOCK = 4096
@@ -141,7 +138,7 @@ def test_above_what_is_covered_nothing_is_known_and_none_is_needed() -> None:
     assert device.state is TableState.REBUILDING
     device.write(0, A)
     assert device.known(0, 2 * BLOCK) == [False, False]
-    device.cover(b"\x01\0\0\0" + bytes(4 * 1023))
+    device.cover(entries_of(A) + bytes(4 * 1023))
     assert device.covered == SPAN
     assert device.known(0, 2 * BLOCK) == [True, False]
     device.flush()
@@ -170,27 +167,6 @@ def test_a_damaged_header_is_none(bit: int) -> None:
     assert parse_header(page) is not None
     page[bit // 8] ^= 1 << bit % 8
     assert parse_header(page) is None
-
-
-def test_a_small_cache_loses_no_entry_under_threads() -> None:
-    device, _member, _start = made(size=64 * SPAN * 3, cache_pages=SHARDS)
-
-    def work(number: int) -> None:
-        random_ = random.Random(number)
-        for _ in range(300):
-            page = random_.randrange(192)
-            device.write(page * SPAN + number * BLOCK, bytes([number + 1]) * BLOCK)
-            device.read(page * SPAN + number * BLOCK, BLOCK)
-
-    threads = [Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for page in range(192):
-        for number in range(4):
-            if device.known(page * SPAN + number * BLOCK, BLOCK) == [False]:
-                assert bytes(device.read(page * SPAN + number * BLOCK, BLOCK)) == bytes(BLOCK)
 
 
 def test_a_page_that_cannot_be_written_back_is_told_by_the_flush_and_not_by_another_write() -> None:
@@ -238,3 +214,54 @@ def test_entries_that_are_known_already_are_kept_as_they_are_and_dropped_with_a_
     with pytest.raises(WriteFailed):
         device.write_with_entries(SPAN - BLOCK, B + A, entries_of(B + A))
     assert device.known(SPAN - BLOCK, 2 * BLOCK) == [False, False]
+
+
+def test_data_end_anywhere_in_a_page_of_entries_and_what_is_known_stays_so() -> None:
+    device, member, start = made(covered=SPAN + 3 * BLOCK)
+    member.lower.write(entries_bytes(SPAN), b"\xee" * BLOCK)  # above what is covered: what an old table left
+    assert device.covered == SPAN + 3 * BLOCK
+    device.write(SPAN, A + B + A + B)
+    assert device.known(SPAN, 4 * BLOCK) == [True, True, True, False]
+    device.flush()
+    device.persist()
+    found = device.place.read_header()
+    assert found is not None
+    assert found.covered == SPAN + 3 * BLOCK
+    again = CheckedDevice(device.lower, device.place, found, superblock=b"")
+    again.cover(entries_of(B) + bytes(BLOCK - 4))
+    assert again.covered == SPAN + 3 * BLOCK + SPAN
+    assert again.known(SPAN, 5 * BLOCK) == [True, True, True, True, False]
+    flip(member, start + SPAN + 2 * BLOCK)
+    with pytest.raises(ChecksumMismatch):
+        again.read(SPAN, 4 * BLOCK)
+
+
+def test_what_is_empty_and_what_is_not_known_are_two_things() -> None:
+    device, member, start = made(covered=SPAN)
+    device.write(0, A + A)
+    device.discard(0, BLOCK)
+    member.break_writes(start + BLOCK, 512)
+    with pytest.raises(WriteFailed):
+        device.write(BLOCK, B)
+    assert device.entries(0, 3 * BLOCK) == EMPTY + UNKNOWN + EMPTY
+    assert device.entries(SPAN, BLOCK) == UNKNOWN, "above what is covered nobody can tell"
+    device.flush()
+    again = CheckedDevice(device.lower, device.place, TableHeader(covered=SPAN), superblock=b"")
+    member.break_reads(0, 512)
+    assert again.entries(0, BLOCK) == UNKNOWN, "its page cannot be read"
+    assert bytes(again.read(0, BLOCK)) == bytes(BLOCK)
+
+
+def test_a_header_that_rots_is_noticed_and_put_back() -> None:
+    device, member, start = made()
+    assert device.holds_header(), "there is none yet"
+    device.bind(b"1" * 4096)
+    assert device.holds_header()
+    flip(member, start - HEADER_SIZE + 90)
+    assert not device.holds_header()
+    assert device.place.read_header() is None
+    device.persist()
+    assert device.holds_header()
+    found = device.place.read_header()
+    assert found is not None
+    assert (found.written, found.coming) == (digest(SUPERBLOCK), digest(b"1" * 4096))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.block.arrays import Clock
-from twinlock.block.mirror.pace import BURST, BUSY, LONGEST, Pace
+from twinlock.block.mirror.pace import BUSY, LONGEST, Pace
 from twinlock.units import MIB
 
 
@@ -60,19 +60,6 @@ def test_what_was_waited_for_at_a_low_rate_is_not_owed_any_more_once_the_initiat
     assert pace.wait(1) == LONGEST
     clock.now += BUSY + 0.01
     assert not pace.wait(1)
-
-
-def test_a_jump_over_a_terabyte_is_not_paid_for_in_hours() -> None:
-    clock = Clock()
-    pace = Pace(clock, BURST)
-    pace.wait(0)
-    pace.wait(1)
-    pace.note(1 << 40)
-    waited = 0.0
-    for commands in range(2, 10):
-        waited += (wait := pace.wait(commands))
-        clock.now += wait
-    assert waited == pytest.approx(1.0)
 
 
 def test_a_clock_that_is_set_back_stops_nothing() -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.block.arrays import BLOCK, Array, Keeper, array, make, media
+from twinlock.block.checked.device import TableState
 from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.mirror import IDLE
 from twinlock.block.mirror.scrub_status import ScrubState, ScrubStatus
 from twinlock.block.section import Section
 from twinlock.errors import NotPossibleNow
+from twinlock.native.checksum import UNKNOWN
 from twinlock.units import MIB
 
 DATA = 32 * BLOCK
@@ -136,6 +138,46 @@ def test_blocks_that_were_never_written_or_discarded_are_nobodys_business() -> N
     assert not made.notes.wrong
 
 
+def test_what_differs_and_is_known_to_nobody_is_told_though_it_has_no_checksum() -> None:
+    """Not discarded, but not known either: members differed when their checksums were made, say."""
+    made = filled()
+    for member in members(made):
+        assert member.checked is not None
+        member.checked.forget(7 * BLOCK, BLOCK, UNKNOWN)
+    rot(made, 1, 7)
+    assert scrub(made).mismatches == 1
+    assert scrub(made, repair=True).repaired == 1
+    assert content(made, 0) == content(made, 1) == pattern()
+    rot(made, 1, 7)
+    assert (scrub(made).wrong, content(made, 1)) == (1, pattern()), "and from then on there is a checksum"
+
+
+def test_what_no_checksum_could_decide_when_they_were_made_is_told_by_every_scrub() -> None:
+    made = filled()
+    made.stop()
+    for medium, member in zip(made.media, members(made), strict=True):
+        medium.write(member.superblock.header.data_offset * 512 - BLOCK, bytes(BLOCK))
+    rot(made, 1, 7)
+    made.start()
+    made.settle()
+    for _ in range(2):
+        assert scrub(made).mismatches == 1
+    made.stop()
+    made.start()
+    assert scrub(made).mismatches == 1
+
+
+def test_pages_of_checksums_that_are_lost_on_both_members_hide_no_difference() -> None:
+    made = filled()
+    made.stop()
+    made.start()
+    for number in (0, 1):
+        made.disks[number].break_reads(first_page(made, number), BLOCK)
+    rot(made, 1, 7)
+    found = scrub(made)
+    assert (found.mismatches, found.wrong) == (1, 0)
+
+
 def test_a_copy_without_a_checksum_that_another_members_contradicts_is_wrong() -> None:
     made = filled()
     checked = members(made)[0].checked
@@ -189,6 +231,45 @@ def test_a_rotten_page_of_checksums_behind_a_clean_one_in_memory_is_found() -> N
     assert made.notes.records == [(1, "checksums")]
     assert bytes(made.media[1].read(place, BLOCK)) == before
     assert not scrub(made).findings
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_rotten_header_of_checksums_is_written_anew(index: int) -> None:
+    """Unnoticed it would cost the whole table at the next start."""
+    made = filled()
+    checked = members(made)[index].checked
+    assert checked is not None
+    place = checked.place.header_offset
+    before = bytes(made.media[index].read(place, BLOCK))
+    made.media[index].write(place, before[:100] + bytes([before[100] ^ 8]) + before[101:])
+    found = scrub(made)
+    assert (found.records, made.notes.records) == (1, [(index, "checksums")])
+    assert bytes(made.media[index].read(place, BLOCK)) == before
+    assert not scrub(made).findings
+    made.stop()
+    made.start()
+    assert [member.checked and member.checked.state for member in members(made)] == [TableState.ON] * 2
+
+
+@pytest.mark.parametrize("byte", [0, 26, 41, 99, 105, 187])
+def test_a_header_that_rots_while_nobody_looks_costs_the_table_and_no_data(byte: int) -> None:
+    made = filled()
+    made.stop()
+    place = members(made)[1].superblock.header.data_offset * 512 - BLOCK
+    page = bytearray(made.media[1].read(place, BLOCK))
+    page[byte] ^= 1
+    made.media[1].write(place, page)
+    rot(made, 1, 5)
+    made.start()
+    assert [member.checked and member.checked.state for member in members(made)] == [
+        TableState.ON,
+        TableState.REBUILDING,
+    ]
+    assert bytes(made.mirror.read(0, DATA)) == pattern()
+    made.settle()
+    assert content(made, 1) == pattern(), "the other's checksums are good for it"
+    assert not scrub(made).findings
+    assert made.notes.lost == []
 
 
 @pytest.mark.parametrize("what", ["superblock", "bitmap"])

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tests.support.containers import SIZE, own_header
 from tests.unit.server.maintenance.encrypted import add, container_start, do, make, make_bare, start, tried
-from twinlock.errors import ContainerUnsupported, HeaderBackupUnusable, WrongPassphrase
+from twinlock.errors import ContainerUnsupported, HeaderBackupUnusable, NotPossibleNow, WrongPassphrase
 from twinlock.server.key_tasks import (
     HeaderBackup,
     HeaderForget,
@@ -17,7 +19,12 @@ from twinlock.server.key_tasks import (
     HeadersResult,
     KeyRemove,
 )
+from twinlock.server.maintenance.context import Context
+from twinlock.server.maintenance.registry import carry_out
 from twinlock.server.messages import VolumeSpec
+from twinlock.server.service import Service
+from twinlock.server.volume import Volume
+from twinlock.units import MIB
 
 
 def backup(spec: VolumeSpec) -> bytes:
@@ -102,6 +109,55 @@ def test_onto_a_bare_disk(tmp_path: Path) -> None:
     disk.write_bytes(own_header().ljust(SIZE, b"\0"))
     with pytest.raises(ContainerUnsupported, match="connect the right one"):
         put_back(spec, kept, force=True)
+
+
+# -- while the volume is unlocked -----------------------------------------------------------------
+
+
+def put_back_open(spec: VolumeSpec, volume: Volume, content: bytes, *, force: bool = False) -> HeaderResult:
+    service = SimpleNamespace(store=volume.mirror, mirror=volume.mirror)
+    lock = Path(spec.members[0]).parent / "lock"
+    context = Context(spec, cast(Service, service), wanted=lambda: True, derivation_lock=lock)
+    done = carry_out(HeaderRestore(content=content, source="file", force=force), context)
+    assert isinstance(done, HeaderResult)
+    return done
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_under_an_open_volume_no_other_container_is_put(tmp_path: Path, force: bool) -> None:
+    """Its data go on being written with the key it was opened with."""
+    spec = make(tmp_path, 1)
+    volume = start(spec)
+    before = bytes(volume.mirror.read(0, MIB))
+    with pytest.raises(NotPossibleNow, match="is unlocked, and it belongs to container"):
+        put_back_open(spec, volume, own_header(), force=force)
+    assert bytes(volume.mirror.read(0, MIB)) == before
+    volume.close()
+    start(spec).close()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_under_an_open_volume_whose_header_is_gone_only_its_own_is_put(tmp_path: Path, force: bool) -> None:
+    spec = make(tmp_path, 1)
+    kept = backup(spec)
+    volume = start(spec)
+    volume.mirror.write(0, b"\xa5" * 40960)
+    with pytest.raises(NotPossibleNow, match="nothing tells"):
+        put_back_open(spec, volume, own_header(), force=force)
+    put_back_open(spec, volume, kept)
+    volume.close()
+    start(spec).close()
+
+
+def test_an_older_header_of_the_same_key_is_put_under_an_open_volume(tmp_path: Path) -> None:
+    spec = make(tmp_path)
+    kept = backup(spec)
+    add(spec, b"second")
+    volume = start(spec, b"second")
+    assert put_back_open(spec, volume, kept).keys == (0,)
+    volume.close()
+    with pytest.raises(WrongPassphrase):
+        tried(spec, b"second")
 
 
 def test_forgetting_keeps_what_is_there_now(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_rot_in_a_copy_of_the_header(tmp_path: Path, members: int, place: int, c
 
 
 @pytest.mark.parametrize(
-    ("members", "checksums", "opens"), [(2, True, True), (1, True, False), (1, False, False)]
+    ("members", "checksums", "opens"),
+    [(2, True, True), (2, False, True), (1, True, False), (1, False, False)],
 )
 def test_rot_in_key_material(tmp_path: Path, members: int, checksums: bool, opens: bool) -> None:
     """The other member's is taken; with one member that key is lost, but not the others."""

@@ -14,7 +14,7 @@ from twinlock.block.mirror.reconcile import Plan, Verdict, View, account, reconc
 from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.running import Running
 from twinlock.block.mirror.superblock import ROLE_SPARE
-from twinlock.errors import ArrayUnsupported, MembersDiverged, MemberUnusable, NotAMember, NotPossibleNow
+from twinlock.errors import ArrayUnsupported, MembersDiverged, NotAMember, NotPossibleNow
 
 
 def add_member(running: Running, device: BlockDevice, reserved: Container[int] = ()) -> None:
@@ -40,12 +40,13 @@ def to_be_added(running: Running, device: BlockDevice) -> tuple[Member, Verdict]
     """The device as a member that may join, and how much of the array it lacks."""
     record = running.record
     found = _belonging(record, device)
-    if found is None:
-        return prepare(record, device, free_number(record), running.clock()), Verdict.REBUILD
-    _refuse_copies(record, found)
-    if found.superblock.header.data_size < record.common.header.size:
-        raise MemberUnusable(path=found.path, reason="it is smaller than the array has become")
-    return found, _judge(record, found)
+    if found is not None:
+        _refuse_copies(record, found)
+        verdict = _judge(record, found)
+        if found.superblock.header.data_size >= record.common.header.size:
+            return found, verdict
+    # A device that was away while the array grew may have been enlarged since, or not: that is seen anew.
+    return prepare(record, device, free_number(record), running.clock()), Verdict.REBUILD
 
 
 def _belonging(record: Record, device: BlockDevice) -> Member | None:
@@ -79,7 +80,10 @@ def _judge(record: Record, found: Member) -> Verdict:
 def _diverged(views: list[View], plan: Plan | None) -> MembersDiverged:
     apart = plan or Plan(0, (Verdict.IN_SYNC, Verdict.DIVERGED), (0, None), clean=False, bitmap_valid=False)
     path = views[1].path
-    choice = f"what only {path} has is lost if it is added with --force; to look at it, start it by itself"
+    choice = (
+        f"to add it all the same, and lose what only {path} has: --force; to see what that is, or to go on "
+        "with it instead: lock the volume, disconnect the other members, and unlock it"
+    )
     return MembersDiverged(account=account(views, apart), choice=choice)
 
 
@@ -90,6 +94,7 @@ def forget_former(record: Record, member: Member) -> None:
         same = other.path == member.path or other.superblock.header.device_uuid == uuid
         if same and other.state in (MemberState.FAULTY, MemberState.SPARE):
             record.members.remove(other)
+            other.forget()
 
 
 def _own_place(member: Member, places: list[int]) -> int:
@@ -109,3 +114,4 @@ def _wait(record: Record, member: Member) -> None:
     member.superblock = member.superblock.change(roles=tuple(roles), dev_number=number)
     store_stale_bitmap(record, member)
     member.state, member.role = MemberState.SPARE, None
+    record.attach(member, record.size)  # its checksums go with every superblock from now on

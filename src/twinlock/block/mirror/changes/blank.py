@@ -57,7 +57,7 @@ def prepare(record: Record, device: BlockDevice, number: int, now: float) -> Mem
     plain = Section(device, place.data_offset, record.size)
     member = Member(device, path, superblock, None, plain, metadata=kind)
     try:
-        _bind_table(member, place, record.size)
+        _bind_table(member, place)
     except DeviceError as error:
         raise MemberUnusable(path=path, reason=f"it cannot be written to ({error})") from error
     return member
@@ -125,7 +125,7 @@ def _wipe(device: BlockDevice, place: MemberLayout) -> None:
     device.flush()
 
 
-def _bind_table(member: Member, place: MemberLayout, size: int) -> None:
+def _bind_table(member: Member, place: MemberLayout) -> None:
     """A table of which nothing is known, bound to the zeros that are where the superblock will be."""
     if not _has_table(place):
         return
@@ -134,7 +134,7 @@ def _bind_table(member: Member, place: MemberLayout, size: int) -> None:
         array_uuid=header.set_uuid,
         device_uuid=header.device_uuid,
         data_offset=place.data_offset,
-        covered=size,
+        covered=place.data_size,
     )
     found = member.device.read(member.metadata.offset, member.metadata.extent(member.superblock))
     write_table_header(table_place(member.device, place), table, found)

@@ -28,6 +28,7 @@ from twinlock.block.mirror.running import Running
 from twinlock.block.mirror.superblock import ACTIVE
 from twinlock.block.mirror.suspects import Suspects
 from twinlock.errors import CannotGrow, DeviceError, NotPossibleNow
+from twinlock.native.checksum import UNKNOWN
 from twinlock.units import SECTOR, format_size, round_down, round_up
 
 
@@ -53,9 +54,8 @@ def grow(running: Running, size: int | None, renew: Callable[[], None]) -> None:
     record = running.record
     with running.still(), record.lock:
         if record.degraded or len(record.writers) > len(record.readers):
-            raise NotPossibleNow(
-                reason="not every member is complete; a member that came later might be too small"
-            )
+            reason = "not every member is complete, and one that came later might be too small; which it is"
+            raise NotPossibleNow(reason=f"{reason}: twinlock member list {_name(record)}")
         _refuse_lost_ends(record)
         rooms = {member: room_of(member) for member in (*record.writers, *record.spares())}
         wanted = _size(record, rooms, size)
@@ -209,14 +209,14 @@ def _take_in(running: Running, plan: _Plan) -> None:
 def _open_data(record: Record, size: int) -> None:
     """Each member's way to the larger data, with room for their checksums.  Raises CannotGrow, or as a flush.
 
-    What is on the old way is on the medium before: a new table is read from there.
+    What is on the old way is on the medium before, and how far its checksums count: they are read from there.
     """
+    before = record.size
     for member in record.writers:
         try:
-            member.data.flush()
+            _put_down(member, before)
         except DeviceError as error:
             record.fail({member: error})
-    before = record.size
     for member in record.writers:
         record.attach(member, size)
         try:
@@ -226,6 +226,16 @@ def _open_data(record: Record, size: int) -> None:
             _return(record, before)
             reason = f"there is no room for the checksums of {member.path} ({error})"
             raise CannotGrow(name=_name(record), reason=reason) from error
+
+
+def _put_down(member: Member, size: int) -> None:
+    """All that is known of the member's data; a last block that is short loses its checksum, for it grows."""
+    checked = member.checked
+    if checked is not None and size % BLOCK:
+        checked.forget(round_down(size, BLOCK), size % BLOCK, UNKNOWN)
+    member.data.flush()
+    if checked is not None:
+        checked.persist()
 
 
 def _return(record: Record, size: int) -> None:

@@ -41,6 +41,7 @@ def remove_member(running: Running, path: str) -> None:
         with running.record.lock:
             running.record.members.remove(member)
         member.release()
+        member.forget()
 
 
 def release_failed(record: Record) -> None:
@@ -55,6 +56,7 @@ def _take_out(record: Record, member: Member) -> None:
     with record.lock:
         if member.state in (MemberState.IN_SYNC, MemberState.REBUILDING):
             refuse_last(record, member)
+            record.flush_without(member)
             record.fail({member: reason})
         elif member.state is MemberState.SPARE:
             with record.change():

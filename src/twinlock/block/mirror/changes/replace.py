@@ -78,6 +78,10 @@ def go_on(running: Running, work: Replacement) -> Replacement | None:
 
 def _swap(running: Running, work: Replacement) -> None:
     record = running.record
+    record.flush_without(work.old)
+    if work.new.state is not MemberState.IN_SYNC:  # it was lost in that flush: the old one stays
+        _give_up(running)
+        return
     with running.change():
         work.old.state = MemberState.FAULTY  # in the others' tables; its own superblock is left alone
         work.new.role = work.place
@@ -85,6 +89,7 @@ def _swap(running: Running, work: Replacement) -> None:
         if work.old in record.members:
             record.members.remove(work.old)
     work.old.release()
+    work.old.forget()
 
 
 def _give_up(running: Running) -> None:
