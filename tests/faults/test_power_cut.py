@@ -15,7 +15,7 @@ from twinlock.errors import DeviceError
 ROOT = Path(__file__).parents[2]
 LIVES = 17
 """Of six power cuts each: a hundred."""
-ENOUGH = 40
+ENOUGH = 200
 """Lives in which a mechanism is missed for certain, with the seeds that are tried."""
 SETUPS = {
     "two members": Setup(),
