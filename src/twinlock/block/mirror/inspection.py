@@ -35,9 +35,7 @@ class Rewrite:
 
     def write(self) -> None:
         """Hand it to the member.  Raises as :meth:`BlockDevice.write` does."""
-        member = self.member
-        write = member.data.write if member.checked is None else member.checked.repair
-        write(self.offset, self.data)
+        self.member.repair(self.offset, self.data)
 
     def look(self) -> None:
         """Read it from the medium.  Raises DeviceError if that cannot be done, or gives something else."""

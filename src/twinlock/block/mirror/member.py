@@ -7,6 +7,8 @@ What checks or transforms a member's data goes between the two: it is ``data``.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from typing_extensions import Buffer
+
 from twinlock.block.checked.device import CheckedDevice
 from twinlock.block.device import BlockDevice
 from twinlock.block.mirror.badblocks import BadBlockLog
@@ -99,6 +101,11 @@ class Member:
         self.error = None
         if self.checked is not None:
             self.checked.when_lost = CheckedDevice.give_up
+
+    def repair(self, offset: int, data: Buffer) -> None:
+        """Give it what is right for certain in the place of what was wrong.  Raises as a write does."""
+        write = self.data.write if self.checked is None else self.checked.repair
+        write(offset, data)
 
     def store_superblock(self, superblock: Superblock) -> None:
         """Write the superblock, durably."""

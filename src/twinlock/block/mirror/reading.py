@@ -227,7 +227,7 @@ def _mend(
             refused[member] = found
             continue
         try:
-            (member.data.write if member.checked is None else member.checked.repair)(offset, data)
+            member.repair(offset, data)
             if member.checked is not None and not record.suspects.covers(offset):
                 member.checked.save()
         except SpaceExhausted as error:
