@@ -28,7 +28,8 @@ Secret = Annotated[SecretStr, PlainSerializer(lambda value: value.get_secret_val
 class Message(BaseModel):
     """Base: unknown fields are refused, values do not change.
 
-    What checks a message is built when it is first needed: a command needs a few of them all.
+    What checks a message is built when it is first needed: a command needs a few of them all.  Two threads
+    may need it at once; pydantic minds that from 2.14 on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

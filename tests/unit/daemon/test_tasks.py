@@ -81,6 +81,30 @@ def test_a_replacement_is_written_down_before_the_disks_know_of_it(supervisor: S
     assert table(supervisor) == (("/x", "/y", "/z"), ("/x",), 2)
 
 
+def test_changes_of_members_do_not_overtake_each_other(supervisor: Supervisor) -> None:
+    """The second starts from the members that the first one left, also if the file is slow to follow."""
+    volume = supervisor.find("backup")
+
+    async def add(task: Task) -> dict[str, object]:
+        assert isinstance(task, MemberAdd)
+        return FOUND | {"members": [*volume.configured.members, task.path]}
+
+    async def run() -> None:
+        supervisor._serving = True
+        volume.maintain = add  # type: ignore[method-assign]
+        async with supervisor._changing:  # somebody is at the file
+            tasks = [asyncio.ensure_future(supervisor.maintain("backup", MemberAdd(path="/z")))]
+            await asyncio.sleep(0.01)
+            tasks.append(asyncio.ensure_future(supervisor.maintain("backup", MemberAdd(path="/w"))))
+            await asyncio.sleep(0.01)
+            assert not any(task.done() for task in tasks)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+    assert table(supervisor) == (("/x", "/y", "/z", "/w"), (), None)
+    assert volume.configured.members == ("/x", "/y", "/z", "/w")
+
+
 def test_what_is_refused_leaves_the_file_as_it_was(supervisor: Supervisor) -> None:
     before = supervisor.folders.config_file.read_text()
 

@@ -94,7 +94,7 @@ def source_of(array: Judgement) -> Source:
     member = array.freshest
     block_size = max(each.device.block_size for each in array.members)
     offset = member.superblock.header.data_offset * SECTOR
-    return Source(member.path, offset, array.size, block_size, array.read)
+    return Source(member.path, offset, block_size, array, array.copies)
 
 
 def look(array: Judgement, *, lacks_bitmap: bool) -> Found:

@@ -8,8 +8,10 @@ from typing_extensions import Buffer
 
 from twinlock.block.signatures import Partition, Signature, partitions, probe_all
 from twinlock.errors import CannotImport, ContainerUnsupported
-from twinlock.luks.container import PROBE_LENGTH, header_length, inspect_container
+from twinlock.luks.container import inspect_container
+from twinlock.luks.copies import BLOCK
 from twinlock.luks.facts import ContainerFacts
+from twinlock.server.container_header import Readable, find_header, read_leniently
 from twinlock.server.takeover import kinds
 from twinlock.server.takeover.facts import FoundContainer
 from twinlock.units import format_size, round_down
@@ -18,19 +20,39 @@ _MAGIC = b"LUKS"
 _REENCRYPTED = b"LUKS\xde\xad"
 """What cryptsetup before 2.2 wrote over the magic number while it reencrypted a LUKS1 container."""
 _EDGE = 1 << 20
+_RESCUED = (
+    "On one member no copy of the container's header is whole. That of another member is taken, and written "
+    "back at the unlock."
+)
 _LISTED = 16
 """Partitions that are listed; more are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Bytes to be looked at: ``read`` gives them, and libblkid finds them at ``offset`` of ``path``."""
+    """Bytes to be looked at: those of ``whole``, which libblkid finds at ``offset`` of ``path``.
+
+    ``parts`` gives what each member in sync holds of them, one by one; see :mod:`twinlock.luks.rescue`.
+    """
 
     path: str
     offset: int
-    size: int
     block_size: int
-    read: Callable[[int, int], Buffer]
+    whole: Readable
+    parts: Callable[[], Sequence[Readable]]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.whole.size
+
+    def read(self, offset: int, length: int) -> Buffer:
+        """What there is; raises MediumError if nobody can read it."""
+        return self.whole.read(offset, length)
+
+    def copies(self) -> Sequence[Readable]:
+        """See :class:`twinlock.server.container_header.Source`."""
+        return self.parts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +78,20 @@ def look_inside(source: Source) -> Contents:
         )
     if first.startswith(_MAGIC) or any(found.type == kinds.CONTAINER for found in signatures):
         return _container(source, signatures)
+    if not signatures and _begins_elsewhere(source):
+        return _container(source, signatures)
     kinds.refuse(source.path, signatures)
     return _plain(source, signatures)
 
 
-def read_header(source: Source) -> Buffer:
-    """The container's header area, whole."""
-    length = header_length(source.read(0, min(PROBE_LENGTH, round_down(source.size, source.block_size))))
-    return source.read(0, length)
+def _begins_elsewhere(source: Source) -> bool:
+    """Whether a container begins on a member, though not on the one that answers: that was damaged, then."""
+    return any(read_leniently(part, BLOCK).startswith(_MAGIC) for part in source.copies())
 
 
 def _container(source: Source, signatures: Sequence[Signature]) -> Contents:
-    facts = inspect_container(read_header(source), array_size=source.size)
+    header = find_header(source, None)
+    facts = inspect_container(header.good, array_size=source.size)
     block_size = max(facts.sector_size, source.block_size)
     if facts.payload_offset % block_size:
         raise ContainerUnsupported(reason=f"its payload does not begin on a block of {block_size} bytes")
@@ -77,6 +101,7 @@ def _container(source: Source, signatures: Sequence[Signature]) -> Contents:
         block_size=block_size,
         container=_found(facts, label),
         target=facts.target_name,
+        remarks=(_RESCUED,) if header.is_rescued else (),
         label=label,
     )
 

@@ -14,7 +14,7 @@ BY_PATH = (
 
 def source_of(device: FileDevice) -> Source:
     """The whole device."""
-    return Source(device.path, 0, device.size, device.block_size, device.read)
+    return Source(device.path, 0, device.block_size, device, lambda: (device,))
 
 
 def look(device: FileDevice) -> Found:

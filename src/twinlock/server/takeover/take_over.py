@@ -20,10 +20,12 @@ from twinlock.errors import (
 )
 from twinlock.luks.container import unlock_container
 from twinlock.luks.opening import Attempt
+from twinlock.server.container_header import find_header
 from twinlock.server.derivation import one_derivation
 from twinlock.server.memory import available_memory
+from twinlock.server.rescue import try_everywhere
 from twinlock.server.takeover import array, single
-from twinlock.server.takeover.contents import Source, read_header
+from twinlock.server.takeover.contents import Source
 from twinlock.server.takeover.facts import Found, Import
 from twinlock.server.takeover.superblocks import is_member
 
@@ -100,12 +102,17 @@ def _look(devices: Sequence[FileDevice]) -> _Sight:
 
 
 def _try(source: Source, passphrase: SecretBytes, request: Import) -> None:
-    """Raise WrongPassphrase if it opens no keyslot; the key is wiped at once."""
-    header = read_header(source)
+    """Raise WrongPassphrase if it opens no keyslot on any member; the key is wiped at once."""
+    secret = passphrase.get_secret_value()
     with one_derivation(Path(request.derivation_lock)):
-        unlock_container(
-            header,
-            array_size=source.size,
-            passphrase=passphrase.get_secret_value(),
-            attempt=Attempt(request.name, available=available_memory(swap=True)),
-        ).key.close()
+        container, _ = try_everywhere(
+            find_header(source, None),
+            source,
+            lambda header, number: unlock_container(
+                header,
+                array_size=source.size,
+                passphrase=secret,
+                attempt=Attempt(request.name, number, available_memory(swap=True)),
+            ),
+        )
+    container.key.close()
