@@ -1,6 +1,7 @@
 """``twinlock header``: backups of the container's header, without which no key opens anything."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -111,17 +112,32 @@ def _read(file: Path) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """New, durable, for its owner alone; a part of it is no backup, and goes again."""
-    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """New, durable, for its owner alone; whatever cuts it off, FILE is empty or whole.
+
+    The name is taken first, so that no file of somebody else's is replaced; hard links would do that
+    too, but not on the file systems that sticks have.
+    """
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        os.replace(_draft(file, content), file)
+        _sync(file.parent)
+    except BaseException:
+        file.unlink()
+        raise
+
+
+def _draft(file: Path, content: bytes) -> str:
+    """Where the content is, durably, beside the file that it is for."""
+    number, draft = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
     try:
         with os.fdopen(number, "wb") as target:
             target.write(content)
             target.flush()
             os.fsync(target.fileno())
-        _sync(file.parent)
     except BaseException:
-        file.unlink()
+        os.unlink(draft)
         raise
+    return draft
 
 
 def _sync(folder: Path) -> None:
