@@ -4,6 +4,9 @@ A block that a member cannot read, or that a checksum proves wrong, is rewritten
 is right, as md's ``check`` does with sectors that it cannot read.  Where nothing but the copies
 themselves says that one of them is wrong, it is rewritten only if the scrub is to repair.  Which copy
 is right is what reads go by, too: :mod:`twinlock.block.mirror.verdict`.
+
+A copy that members agree on is right; where one of them has no checksum for it (it was written while
+the table had no room, say), it is given one, so that rot that comes later is found.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +58,7 @@ class Inspection:
         self._observer = observer
         self._tally = tally
         self._repair = repair
+        self._given: set[Member] = set()
 
     def inspect(self, offset: int, length: int) -> None:
         """Check ``length`` bytes of the array from ``offset`` on, whole blocks, which the caller holds.
@@ -63,10 +67,10 @@ class Inspection:
         if no member is left to go on with.
         """
         pieces = [(member, _piece(member, offset, length)) for member in self._record.readers]
-        first = pieces[0][1]
-        if first is None or any(data != first for _, data in pieces):
+        if not _agree(pieces) or _lacks_checksums(pieces, offset, length):
             found = (self._block(pieces, offset, *block) for block in _blocks(offset, length))
             self._rewrite([each for rewrites in found for each in rewrites], offset, length)
+            self._save_checksums()
         self._tally.add(checked=length)
 
     # -- one block ------------------------------------------------------------------------------
@@ -75,9 +79,10 @@ class Inspection:
         """Judge one block of the pieces that begin at ``start``; returns what is to be rewritten."""
         cut = slice(offset - start, offset - start + length)
         datas = [(member, None if piece is None else piece[cut]) for member, piece in pieces]
-        if datas[0][1] is not None and all(data == datas[0][1] for _, data in datas):
-            return []
         copies, unreadable = self._copies(datas, offset, length)
+        self._give_checksums(copies, offset)
+        if _agree(datas):
+            return []
         wrong = [copy for copy in copies if not copy.unknown and not copy.fits]
         self._note_wrong(wrong, offset)
         right = choose_copy(copies, suspect=False)
@@ -130,6 +135,33 @@ class Inspection:
             return broken, []
         return broken, [copy for copy in others if copy not in broken]
 
+    # -- checksums that are missing -------------------------------------------------------------
+
+    def _give_checksums(self, copies: Sequence[BlockCopy], offset: int) -> None:
+        """What members agree on gets the checksum that one of them lacks.
+
+        The copies come from the medium, so the entry is true at any moment from now on: no chunk is marked.
+        One copy alone proves nothing: it may be the wrong one of two that differed.
+        """
+        alike = len({copy.data for copy in copies}) == 1 and len(copies) > 1
+        if not alike or any(not copy.unknown and not copy.fits for copy in copies):
+            return
+        for copy in copies:
+            if copy.entry == UNKNOWN and _covers(copy.member, offset, len(copy.data)):
+                self._adopt(copy, offset)
+
+    def _adopt(self, copy: BlockCopy, offset: int) -> None:
+        checked = copy.member.checked
+        if checked is not None and self._done(copy.member, lambda: checked.adopt(offset, copy.data)):
+            self._given.add(copy.member)
+
+    def _save_checksums(self) -> None:
+        """Nobody else may ever flush them, for no chunk is marked."""
+        given, self._given = self._given, set()
+        for member in given:
+            if member.checked is not None:
+                self._done(member, member.checked.save)
+
     # -- putting right --------------------------------------------------------------------------
 
     def _rewrite(self, rewrites: Sequence[Rewrite], offset: int, length: int) -> None:
@@ -174,6 +206,23 @@ class Inspection:
             member = rewrite.member
             member.corrected_reads += 1
             self._observer.read_repaired(member.role or 0, rewrite.offset, len(rewrite.data))
+
+
+def _agree(pieces: Pieces) -> bool:
+    first = pieces[0][1]
+    return first is not None and all(data == first for _, data in pieces)
+
+
+def _lacks_checksums(pieces: Pieces, offset: int, length: int) -> bool:
+    """True if a block may have no checksum on a member; UNKNOWN found across two entries costs a look."""
+    held = (member for member, _ in pieces if _covers(member, offset, length))
+    return any(UNKNOWN in member.checked.entries(offset, length) for member in held if member.checked)
+
+
+def _covers(member: Member, offset: int, length: int) -> bool:
+    """True if the member keeps checksums there; what is not covered yet is the table's rebuild's."""
+    checked = member.checked
+    return checked is not None and checked.lost is None and offset + length <= checked.covered
 
 
 def _piece(member: Member, offset: int, length: int) -> bytes | None:

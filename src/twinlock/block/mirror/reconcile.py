@@ -149,10 +149,16 @@ def _verdict(view: View, judge: View, line: Sequence[Superblock], *, bitmap_vali
         return Verdict.REBUILD
     bond = _bond(theirs, line)
     if bond is _Bond.NONE:
-        return Verdict.DIVERGED
+        return Verdict.DIVERGED if _has_been_filled(theirs) else Verdict.REBUILD
     if _agree(view, judge):
         return _unfinished(view, judge, bitmap_valid=bitmap_valid)
     return _stale(view, judge, bitmap_valid=bitmap_valid and bond is _Bond.WITNESSED)
+
+
+def _has_been_filled(superblock: Superblock) -> bool:
+    """True if it was complete once; who never was holds nothing that a complete one does not."""
+    features = superblock.features
+    return not features & Feature.RECOVERY_OFFSET or bool(features & Feature.RECOVERY_BITMAP)
 
 
 # -- is it of the freshest one's past? ------------------------------------------------------------

@@ -204,6 +204,18 @@ CASES = {
     ),
     "a copy of a member": ([Says(0, 10), Says(0, 10)], [IN_SYNC, SPARE]),
     "another array": ([Says(0, 10), Says(1, 9, uuid=b"v" * 16)], [IN_SYNC, OTHER]),
+    "never filled, and all it knew are gone": (
+        [Says(3, 40, (F, F, F, 0)), Says(2, 20, (0, F, 1), features=FILLING)],
+        [IN_SYNC, REBUILD],
+    ),
+    "filled once, and all it knew are gone": (
+        [Says(3, 40, (F, F, F, 0)), Says(2, 20, (0, F, 1))],
+        [IN_SYNC, DIVERGED],
+    ),
+    "being caught up, and all it knew are gone": (
+        [Says(3, 40, (F, F, F, 0)), Says(2, 20, (0, F, 1), features=BY_BITMAP)],
+        [IN_SYNC, DIVERGED],
+    ),
     "ran apart": ([Says(0, 20, (0, F)), Says(1, 15, (F, 1))], [IN_SYNC, DIVERGED]),
     "ran apart equally long": ([Says(0, 15, (0, F)), Says(1, 15, (S, 1))], [IN_SYNC, DIVERGED]),
     "ran alone, and the other knows nothing of it": ([Says(0, 20), Says(1, 19, (F, 1))], [IN_SYNC, DIVERGED]),

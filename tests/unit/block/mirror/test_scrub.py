@@ -10,7 +10,7 @@ from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.mirror import IDLE
 from twinlock.block.mirror.scrub_status import ScrubState, ScrubStatus
 from twinlock.block.section import Section
-from twinlock.errors import NotPossibleNow
+from twinlock.errors import MediumError, NotPossibleNow
 from twinlock.native.checksum import UNKNOWN
 from twinlock.units import MIB
 
@@ -187,6 +187,34 @@ def test_a_copy_without_a_checksum_that_another_members_contradicts_is_wrong() -
     found = scrub(made)
     assert (found.wrong, found.repaired, found.mismatches) == (1, 1, 0)
     assert content(made, 0) == pattern()
+
+
+@pytest.mark.parametrize("lacking", [(0,), (1,), (0, 1)])
+def test_what_members_agree_on_gets_the_checksum_that_is_missing(lacking: tuple[int, ...]) -> None:
+    """It was written while a table had no room, say.  Rot that comes later is not delivered."""
+    made = filled()
+    for index in lacking:
+        checked = members(made)[index].checked
+        assert checked is not None
+        checked.forget(7 * BLOCK, BLOCK, UNKNOWN)
+    assert not scrub(made).findings
+    made.stop()
+    made.start()
+    rot(made, lacking[-1], 7)
+    made.mirror.fail_member(f"disk{1 - lacking[-1]}")
+    with pytest.raises(MediumError):
+        made.mirror.read(7 * BLOCK, BLOCK)
+
+
+def test_a_copy_that_is_alone_is_not_given_a_checksum() -> None:
+    """It may be the wrong one of two that differed: its checksum would make rot look like truth."""
+    made = filled()
+    for member in members(made):
+        assert member.checked is not None
+        member.checked.forget(7 * BLOCK, BLOCK, UNKNOWN)
+    made.mirror.fail_member("disk1")
+    assert not scrub(made).findings
+    assert members(made)[0].checked.known(6 * BLOCK, 2 * BLOCK) == [True, False]  # type: ignore[union-attr]
 
 
 def test_data_that_became_a_hole_on_both_members_are_not_passed_over() -> None:
