@@ -4,21 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.faults.harness.oracle import SECTOR, Illegal, content
-from tests.faults.harness.rig import attempt
+from tests.faults.harness.judging import judge_media
+from tests.faults.harness.legal import attempt
+from tests.faults.harness.oracle import ANYTHING, SECTOR, Illegal, content
 from twinlock.block.faulty import Rates
 from twinlock.block.mirror.member import MemberState
-from twinlock.errors import (
-    CannotGrow,
-    MediumError,
-    MemberNeeded,
-    MembersDiverged,
-    MemberTooSmall,
-    MemberUnusable,
-    NoSuchMember,
-    NotPossibleNow,
-    SpaceExhausted,
-)
+from twinlock.errors import MediumError
 from twinlock.units import MIB
 
 if TYPE_CHECKING:
@@ -48,7 +39,7 @@ def _range(life: "Life") -> tuple[int, int]:
     """Bytes of the array to write to, of blocks that are not rotten."""
     free = [block for block in life.blocks if block not in life.rotten]
     block = life.random.choice(free)
-    if life.rig.mirror.block_size == SECTOR and life.random.random() < 0.4:
+    if life.rig.top.block_size == SECTOR and life.random.random() < 0.4:
         first = life.random.randrange(8)
         return block + first * SECTOR, life.random.randint(1, 8 - first) * SECTOR
     length = BLOCK
@@ -63,9 +54,9 @@ def put(life: "Life", offset: int, length: int, *, durable: bool = False) -> Non
     sectors = range(offset // SECTOR, (offset + length) // SECTOR)
     life.told[-1] += f" {life.value} at {offset}+{length}"
     life.oracle.begins(sectors, life.value)
-    mirror = life.rig.mirror
+    disk = life.rig.top
     flush = life.oracle.flush_begins()
-    (mirror.write_durable if durable else mirror.write)(offset, content(life.value) * len(sectors))
+    (disk.write_durable if durable else disk.write)(offset, content(life.value) * len(sectors))
     life.oracle.written(sectors, life.value)
     if durable:
         only = type(flush)({sector: frozenset([life.value]) for sector in sectors}, flush.begun)
@@ -73,28 +64,69 @@ def put(life: "Life", offset: int, length: int, *, durable: bool = False) -> Non
 
 
 def _write_without_room(life: "Life") -> None:
-    """One member has no room for what comes next, be it data or a note about them."""
+    """One member has no room for what comes next, be it data or a note about them, or for data only."""
     disk = life.rig.disks[life.random.choice(sorted(life.rig.disks))]
+    offset, length = _range(life)
+    if life.random.random() < 0.5:
+        put(life, offset, length)  # what is noted about it is there already
     disk.rates = Rates(lambda: 0.0, {"w": {"S": 1.0}})
     try:
-        _write(life)
-    except SpaceExhausted:
-        pass
+        attempt(life, "write without room", lambda: put(life, offset, length))
     finally:
         disk.rates = None
 
 
+def _fault(kind: str, letter: str, act: Callable[["Life"], None]) -> Callable[["Life"], None]:
+    """One member, not the last one in sync, fails as the letter says while the act is done.
+
+    After a flush that failed it keeps nothing more, and says nothing: so does a page cache.
+    """
+
+    def do(life: "Life") -> None:
+        in_sync = life.rig.having(MemberState.IN_SYNC)
+        if len(in_sync) < 2 or life.rotten or _unnoticed(life):
+            return
+        number = life.random.choice(in_sync)
+        life.told[-1] += f" of {number}"
+        disk = life.rig.disks[number]
+        disk.rates = Rates(lambda: 0.0, {kind: {letter: 1.0}})
+        before = len(disk.operations)
+        life.oracle.others_answer()
+        try:
+            act(life)
+        finally:
+            disk.rates = None
+            disk.lying = kind == "f" and any(operation[0] == kind for operation in disk.operations[before:])
+
+    return do
+
+
+def _agree(life: "Life") -> None:
+    """The background comes to its end, and the members hold the same."""
+    if not life.rotten:
+        life.rig.settle()
+        judge_media(life)
+
+
+def _change_keys(life: "Life") -> None:
+    """One change of the container's header, through all members."""
+    if life.rig.container is not None:
+        done = life.rig.container.change(life.rig.mirror, life.random, life.rig.clock.now)
+        life.told[-1] += f": {done}"
+
+
 def _discard(life: "Life") -> None:
+    """Zeros are left, or noise within a container."""
     offset, length = _range(life)
     sectors = range(offset // SECTOR, (offset + length) // SECTOR)
     life.told[-1] += f" at {offset}+{length}"
-    life.oracle.begins(sectors, 0)
-    life.rig.mirror.discard(offset, length)
+    life.oracle.begins(sectors, 0 if life.rig.container is None else ANYTHING)
+    life.rig.top.discard(offset, length)
 
 
 def _flush(life: "Life") -> None:
     flush = life.oracle.flush_begins()
-    life.rig.mirror.flush()
+    life.rig.top.flush()
     life.oracle.flushed(flush)
 
 
@@ -114,19 +146,21 @@ def _step(life: "Life") -> None:
 
 def _read(life: "Life") -> None:
     block = life.random.choice(life.blocks)
-    life.oracle.check(block // SECTOR, bytes(life.rig.mirror.read(block, BLOCK)))
+    life.oracle.check(block // SECTOR, bytes(life.rig.top.read(block, BLOCK)))
 
 
 def _read_fails(life: "Life") -> None:
     """A sector of one member in sync cannot be read until it is rewritten."""
     in_sync = life.rig.having(MemberState.IN_SYNC)
-    if len(in_sync) < 2 or life.rotten or _unnoticed(life) or life.rig.mirror.status().marked_chunks:
+    if len(in_sync) < 2 or life.rotten or _unnoticed(life):
+        return
+    if life.rig.mirror.status().marked_chunks:
         return
     number, block = life.random.choice(in_sync), life.random.choice(life.blocks)
-    place = life.rig.places[number].data_offset + block
+    place = life.rig.places[number].data_offset + life.rig.shift + block
     life.rig.disks[number].break_reads(place, life.rig.setup.block_size)
-    with life.rig.doing("read") as mirror:
-        life.oracle.check(block // SECTOR, bytes(mirror.read_medium(block, BLOCK)))
+    with life.rig.doing("read"):
+        life.oracle.check(block // SECTOR, bytes(life.rig.top.read_medium(block, BLOCK)))
     try:
         life.rig.disks[number].read(place, life.rig.setup.block_size)
     except MediumError:
@@ -153,8 +187,9 @@ def _unnoticed(life: "Life") -> bool:
 
 def _fail(life: "Life") -> None:
     if not life.rotten and not _unnoticed(life):
-        path = life.rig.media[life.random.choice(sorted(life.rig.disks))].path
-        attempt(lambda: life.rig.mirror.fail_member(path), MemberNeeded, NoSuchMember)
+        number = life.random.choice(sorted(life.rig.disks))
+        life.told[-1] += f" {number}"
+        attempt(life, "fail", lambda: life.rig.mirror.fail_member(life.rig.media[number].path), number)
 
 
 def _away(life: "Life") -> list[int]:
@@ -169,7 +204,15 @@ def _add(life: "Life") -> None:
         return
     life.told[-1] += f" {number}"
     device = life.rig.insert(number)
-    attempt(lambda: life.rig.mirror.add_member(device), *REFUSALS)
+    _join(life, "add", number, lambda: life.rig.mirror.add_member(device))
+
+
+def _join(life: "Life", act: str, number: int, do: Callable[[], object]) -> None:
+    """Somebody comes in, and has from then on what the others have."""
+    if attempt(life, act, do, number):
+        if act == "replace":
+            life.history.renamed(number)
+        life.history.joined(number, min(life.rig.having(MemberState.IN_SYNC)))
 
 
 def _someone(life: "Life") -> int | None:
@@ -187,6 +230,7 @@ def _wiped(life: "Life", number: int) -> int:
     if number not in life.known or life.random.random() < 0.2:
         medium = life.rig.media[number]
         medium.write(0, bytes(life.rig.places[number].data_offset))
+        life.history.blank(number)
     return number
 
 
@@ -198,7 +242,7 @@ def _replace(life: "Life") -> None:
     path = life.rig.media[life.random.choice(in_sync)].path
     life.told[-1] += f" {path} by {number}"
     device = life.rig.insert(number)
-    attempt(lambda: life.rig.mirror.replace_member(path, device), *REFUSALS)
+    _join(life, "replace", number, lambda: life.rig.mirror.replace_member(path, device))
 
 
 def _grow(life: "Life") -> None:
@@ -207,21 +251,15 @@ def _grow(life: "Life") -> None:
         return
     for medium in life.rig.media:
         medium.enlarge(size)
-    attempt(life.rig.mirror.grow, *REFUSALS)
+    if attempt(life, "grow", life.rig.mirror.grow):
+        life.rig.open_top()
 
 
 def _scrub(life: "Life") -> None:
-    attempt(lambda: life.rig.mirror.start_scrub(repair=life.random.random() < 0.5), NotPossibleNow)
+    repair = life.random.random() < 0.5
+    attempt(life, "scrub", lambda: life.rig.mirror.start_scrub(repair=repair))
 
 
-REFUSALS = (
-    NotPossibleNow,
-    NoSuchMember,
-    MembersDiverged,
-    MemberTooSmall,
-    MemberUnusable,
-    CannotGrow,
-)
 FLUSH = Act("flush", 3, _flush)
 ACTS = (
     Act("write", 12, _write),
@@ -231,6 +269,11 @@ ACTS = (
     Act("read", 2, _read),
     Act("discard", 2, _discard),
     Act("write without room", 1, _write_without_room),
+    Act("write that fails", 0.15, _fault("w", "E", _write)),
+    Act("torn write", 0.15, _fault("w", "T", _write)),
+    Act("flush that fails", 0.2, _fault("f", "E", _flush)),
+    Act("agree", 0.3, _agree),
+    Act("key change", 0.4, _change_keys),
     Act("read of a bad sector", 0.5, _read_fails),
     Act("lose", 0.6, _lose),
     Act("fail", 0.2, _fail),
@@ -239,3 +282,4 @@ ACTS = (
     Act("grow", 0.3, _grow),
     Act("scrub", 0.3, _scrub),
 )
+NAMED = {act.name: act for act in ACTS}

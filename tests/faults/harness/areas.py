@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from twinlock.block.mirror import layout
 from twinlock.block.mirror.layout import MemberLayout
+from twinlock.units import KIB
 
 
 class Area(StrEnum):
@@ -16,10 +17,17 @@ class Area(StrEnum):
     TABLE = "checksum table"
     TABLE_HEADER = "table header"
     DATA = "data"
+    COPY_1 = "first copy of the container's header"
+    COPY_2 = "second copy of the container's header"
+    KEYS = "key material"
 
 
-def area_of(place: MemberLayout, offset: int) -> Area:
-    """The area of the byte at ``offset``."""
+COPY = 16 * KIB
+"""A copy of the header, as it is in a container of ours."""
+
+
+def area_of(place: MemberLayout, offset: int, container: int = 0) -> Area:
+    """The area of the byte at ``offset``; ``container``: bytes of the data that are a container's header."""
     ends = (
         (layout.SUPERBLOCK_OFFSET, Area.BLANK),
         (layout.BITMAP_OFFSET, Area.SUPERBLOCK),
@@ -28,4 +36,10 @@ def area_of(place: MemberLayout, offset: int) -> Area:
         (place.data_offset - layout.TABLE_HEADER, Area.TABLE),
         (place.data_offset, Area.TABLE_HEADER),
     )
-    return next((area for end, area in ends if offset < end), Area.DATA)
+    header = (
+        (place.data_offset + COPY, Area.COPY_1),
+        (place.data_offset + 2 * COPY, Area.COPY_2),
+        (place.data_offset + container, Area.KEYS),
+    )
+    everything = (*ends, *header) if container else ends
+    return next((area for end, area in everything if offset < end), Area.DATA)

@@ -1,5 +1,6 @@
 """Many lives on all cores, and one verdict."""
 
+import shlex
 import signal
 import sys
 import traceback
@@ -11,7 +12,8 @@ from multiprocessing import get_context
 from tests.faults.harness.kill import KillLife
 from tests.faults.harness.life import CYCLES, Life, live
 from tests.faults.harness.oracle import Illegal
-from tests.faults.harness.switches import without
+from tests.faults.harness.points import POINTS
+from tests.faults.harness.switches import setup_without, without
 
 KILLS = 5
 """Kills in one life."""
@@ -26,6 +28,13 @@ class Task:
     off: str | None = None
     cycles: int = CYCLES
 
+    @property
+    def replay(self) -> str:
+        """The line that does it again."""
+        count = f"--kills {self.cycles}" if self.kills else f"--cycles {self.cycles} --kills 0"
+        off = "" if self.off is None else f" --without {shlex.quote(self.off)}"
+        return f"python -m tests.faults --life {shlex.quote(self.seed)} {count}{off}"
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -35,7 +44,9 @@ class Verdict:
     lost: int = 0
     wrong: int = 0
     points: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
+    failed: list[Task] = field(default_factory=list)
 
     def add(self, other: "Verdict") -> None:
         """And what another one found."""
@@ -43,7 +54,13 @@ class Verdict:
         self.lost += other.lost
         self.wrong += other.wrong
         self.points += other.points
+        self.refusals += other.refusals
         self.told += other.told
+        self.failed += other.failed
+
+    def never_hit(self) -> list[str]:
+        """The named points at which power never failed, in order."""
+        return [name for name in POINTS if not self.points[name]]
 
     def __str__(self) -> str:
         return f"{self.cycles} cycles, {self.lost} lost, {self.wrong} wrong"
@@ -66,16 +83,32 @@ def judge(task: Task) -> Verdict:
     verdict = Verdict(task.cycles)
     try:
         with without(task.off):
-            verdict.points.update(_live(task).points)
+            life = _live(task)
+        verdict.points.update(life.points)
+        verdict.refusals.update(life.refusals)
     except Exception as error:
         lost = isinstance(error, Illegal) and error.lost
         verdict.lost, verdict.wrong = int(lost), int(not lost)
-        verdict.told.append(f"{task}\n{traceback.format_exc()}")
+        verdict.failed.append(task)
+        verdict.told.append(f"{traceback.format_exc()}again: {task.replay}\n")
     return verdict
 
 
+def is_right(task: Task) -> bool:
+    """True if nothing is wrong with the same life where every mechanism is on: its lack was noticed."""
+    try:
+        _live(task)
+    except Exception:
+        return False
+    return True
+
+
 def _live(task: Task) -> Life:
-    return KillLife.live(task.seed, task.cycles) if task.kills else live(task.seed, task.cycles)
+    return (
+        KillLife.live(task.seed, task.cycles)
+        if task.kills
+        else live(task.seed, task.cycles, setup_without(task.off))
+    )
 
 
 def _clean_up_when_told_to_end() -> None:

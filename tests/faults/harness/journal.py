@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from typing_extensions import Buffer
 
+from tests.faults.harness.keys import Keyring
 from tests.faults.harness.oracle import Flush, Oracle
 from twinlock.block.device import BlockDevice
 from twinlock.block.faulty import FaultyDevice
@@ -139,6 +140,42 @@ class Reporter(Oracle):
 
     def check(self, first: int, data: bytes) -> None:
         """Nothing: who is killed cannot tell what was wrong."""
+
+
+class ReportingKeyring(Keyring):
+    """Notes what becomes of the keys, for who is not killed."""
+
+    def __init__(self, known: Keyring, journal: Journal) -> None:
+        super().__init__(known.now, known.next, known.made)
+        self.journal = journal
+
+    def begins(self, keys: frozenset[bytes]) -> None:
+        """A change that may come to nothing."""
+        super().begins(keys)
+        self.journal.note("keys begin", keys)
+
+    def ended(self) -> None:
+        """It returned well."""
+        super().ended()
+        self.journal.note("keys end")
+
+    def judge(self, header: bytes, array_size: int) -> bytes:
+        """As it is; what was found out is noted."""
+        found = super().judge(header, array_size)
+        self.journal.note("keys are", self.now)
+        return found
+
+
+def replay_keys(found: list[Record], keyring: Keyring) -> None:
+    """Tell the keyring what was done to the keys before the kill."""
+    for kind, _number, *arguments in found:
+        if kind == "keys begin":
+            keyring.begins(arguments[0])
+            keyring.made += 1
+        elif kind == "keys end":
+            keyring.ended()
+        elif kind == "keys are":
+            keyring.now, keyring.next = arguments[0], None
 
 
 def replay(found: list[Record], disks: dict[int, FaultyDevice], oracle: Oracle) -> int:

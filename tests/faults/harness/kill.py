@@ -11,33 +11,51 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 from tests.faults.harness.acts import ACTS
-from tests.faults.harness.journal import Journal, JournaledDevice, Reporter, records, replay
+from tests.faults.harness.journal import (
+    Journal,
+    JournaledDevice,
+    Reporter,
+    ReportingKeyring,
+    records,
+    replay,
+    replay_keys,
+)
 from tests.faults.harness.life import Life, telling
-from tests.faults.harness.points import POINTS, Cutter, Operation, PowerCut
+from tests.faults.harness.points import POINTS, Cutter, Operation, PowerCut, points_for
+from tests.faults.harness.rig import setup_for
 
-LONGEST = 0.25
+LONGEST = 0.5
 """Seconds until the kill, at most."""
+CONTAINERS = 0.6
+"""How many of the arrays have a container: what is read back went through its cipher."""
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 DONE = 3
 """Exit code of a child that was not killed."""
-_ACTS = [
-    act for act in ACTS if act.name in ("write", "flush", "rest", "read", "discard", "write without room")
-]
+_NAMES = ("write", "flush", "rest", "read", "discard", "write without room", "key change")
+_ACTS = [act for act in ACTS if act.name in _NAMES]
 
 
 class Killer(Cutter):
-    """Where power would fail, the process ends."""
+    """Where power would fail, the process ends; the journal has it that this was the place."""
+
+    journal: Journal
+
+    def __init__(self, point: str | None, count: int, journal: Journal) -> None:
+        super().__init__(point, count)
+        self.journal = journal
 
     def look(self, operation: Operation) -> None:
         """An operation is about to be done."""
         try:
             Cutter.look(self, operation)
         except PowerCut:
+            self.journal.note("point", self.point)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -50,7 +68,9 @@ class KillLife(Life):
     @classmethod
     def live(cls, seed: str, cycles: int) -> "KillLife":
         """One life; raises as :func:`tests.faults.harness.life.live` does."""
-        life = cls.begin(seed)
+        random = Random(f"container {seed}")
+        setup = replace(setup_for(random), container=random.random() < CONTAINERS)
+        life = cls.begin(seed, setup)
         with TemporaryDirectory(prefix="twinlock-kill-", dir=_MEMORY) as folder, telling(life, seed):
             life.folder = Path(folder)
             for _ in range(cycles):
@@ -68,14 +88,25 @@ class KillLife(Life):
         self.rig.disks.clear()
         for number in numbers:
             self.rig.insert(number)
-        self.value = max(self.value, replay(records(path), self.rig.disks, self.oracle))
-        self._lose_power()
+        self._learn(path)
+        self.lose_power()
         self.start(numbers)
         self.recover()
-        self._lose_power()
+        self.lose_power()
+
+    def _learn(self, path: Path) -> None:
+        """What the child did, from its journal."""
+        found = records(path)
+        self.value = max(self.value, replay(found, self.rig.disks, self.oracle))
+        if self.rig.container is not None:
+            replay_keys(found, self.rig.container.keyring)
+        for kind, _number, *arguments in found:
+            if kind == "point" and arguments[0] is not None:
+                self.hit(arguments[0])
 
     def _kill(self, numbers: tuple[int, ...], path: Path) -> None:
-        self.cut_at = self.random.choice([None, *POINTS])
+        possible = [name for name in points_for(container=self.rig.setup.container) if _possible(name)]
+        self.cut_at = self.random.choice([None, *possible])
         count = self.random.choice([0, 1, 2, 3, 5, 8])
         moment = self.random.uniform(0.02, LONGEST)
         child = os.fork()
@@ -95,11 +126,13 @@ class KillLife(Life):
             journal = Journal(path)
             self.oracle = Reporter(journal)
             self.rig.wrap = lambda number, disk: JournaledDevice(disk, number, journal)
-            self.rig.cutter = Killer(self.cut_at, count) if self.cut_at is not None else None
+            self.rig.cutter = Killer(self.cut_at, count, journal) if self.cut_at is not None else None
+            if self.rig.container is not None:
+                self.rig.container.keyring = ReportingKeyring(self.rig.container.keyring, journal)
             self.start(numbers)
             threading.Thread(target=self._background, daemon=True).start()
             while True:
-                self.act(self.random.choices(_ACTS, weights=[act.weight for act in _ACTS])[0])
+                self.act(self._next_act(_ACTS))
         except BaseException:
             (self.folder / "trace").write_text(traceback.format_exc())
         finally:
@@ -110,3 +143,8 @@ class KillLife(Life):
         while True:
             self.rig.clock.now += 0.3
             time.sleep(min(self.rig.mirror.step(), 0.002))
+
+
+def _possible(point: str) -> bool:
+    """True if a child may come there."""
+    return POINTS[point].by in (None, *_NAMES)

@@ -1,18 +1,23 @@
 """One array through many crashes: random acts, a power cut, a start, and the oracle's word."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Self
 
-from tests.faults.harness.acts import ACTS, FLUSH, Act, put
-from tests.faults.harness.oracle import SECTOR, Illegal, Oracle
-from tests.faults.harness.points import POINTS, Cutter, PowerCut
-from tests.faults.harness.rig import Rig, Setup
+from tests.faults.harness.acts import ACTS, NAMED, Act, put
+from tests.faults.harness.history import History
+from tests.faults.harness.judging import judge_media, judge_scrub
+from tests.faults.harness.legal import explained
+from tests.faults.harness.oracle import ANYTHING, SECTOR, Illegal, Oracle
+from tests.faults.harness.points import POINTS, Cutter, PowerCut, points_for
+from tests.faults.harness.promise import judge_promise
+from tests.faults.harness.rig import Rig, Setup, setup_for
 from tests.faults.harness.rot import let_rot
 from twinlock.block.mirror.member import MemberState
-from twinlock.errors import MembersDiverged, MemberUnusable, TwinlockError
+from twinlock.errors import DeviceError, TwinlockError
 from twinlock.units import MIB
 
 PRESENT = (MemberState.IN_SYNC, MemberState.REBUILDING)
@@ -21,16 +26,10 @@ CYCLES = 6
 ACTS_AT_MOST = 80
 BLOCK = 4096
 CHUNK = 4 * MIB
+LEAD = 0.1
+"""How often the act that leads to a chosen point comes, besides its own share."""
 POINT_SHARE = 0.6
 """How often power fails at a point that has a name."""
-
-
-def setup_for(random: Random) -> Setup:
-    """Any kind of array."""
-    members = random.choice([2, 2, 2, 3])
-    keepers = tuple(number for number in range(members + 4) if random.random() < 0.25)
-    block_size = random.choice([512, 512, 4096])
-    return Setup(members, random.random() < 0.7, block_size, keepers)
 
 
 @dataclass
@@ -46,7 +45,9 @@ class Life:
     """Media that are, or were, of the array."""
     party: set[int] = field(default_factory=set)
     """Media that took part when power failed last."""
-    refusals: int = 0
+    history: History = field(default_factory=History)
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Of media that ran apart, and of such of which a third one could have told that nothing is lost."""
     rotten: set[int] = field(default_factory=set)
     """Blocks that one member does not hold any more, and that nobody has read from it yet."""
     old_rot: set[int] = field(default_factory=set)
@@ -62,12 +63,24 @@ class Life:
         random = Random(seed)
         rig = Rig.create(setup or setup_for(random))
         numbers = set(range(len(rig.media)))
-        return cls(random, rig, trusted=set(numbers), known=set(numbers), party=set(numbers))
+        oracle = Oracle(0 if rig.container is None else ANYTHING)
+        life = cls(random, rig, oracle, trusted=set(numbers), known=set(numbers), party=set(numbers))
+        life.history.together(numbers)
+        if rig.container is not None:
+            life._fill()
+        return life
+
+    def _fill(self) -> None:
+        """What was never written is noise within a container: something is written wherever is looked."""
+        self.start(tuple(sorted(self.known)))
+        for block in self.blocks:
+            put(self, block, BLOCK)
+        self._stop()
 
     @property
     def blocks(self) -> list[int]:
         """Where is written to and looked at (bytes of the array): blocks in some chunks, and the end."""
-        size = self.rig.mirror.size
+        size = self.rig.top.size
         starts = [*(chunk * CHUNK for chunk in (0, 1, 3)), size - 6 * BLOCK]
         if size > 18 * MIB:
             starts.append(18 * MIB)
@@ -81,30 +94,43 @@ class Life:
         self._arm()
         try:
             self._live(numbers)
+            if not self.rotten and (self._leads_to("stop") or self.random.random() < 0.2):
+                self._stop()
+                self.rig.cutter = None
+                return
         except PowerCut:
-            self._lose_power()
-            return
-        self.rig.cutter = None
-        if self.rotten or self.random.random() < 0.8:
-            self._lose_power()
-        else:
-            self._stop()
+            pass
+        self.lose_power()
+
+    def _leads_to(self, act: str) -> bool:
+        """True if power is to fail during that act."""
+        return self.cut_at is not None and POINTS[self.cut_at].by == act
 
     def _arm(self) -> None:
         self.cut_at = None
         count = self.random.randrange(250)
         if self.random.random() < POINT_SHARE:
-            self.cut_at = self.random.choice(sorted(POINTS))
+            self.cut_at = self.random.choice(points_for(container=self.rig.setup.container))
             count = self.random.choice([0, 0, 1, 2, 3, 5, 8])
         self.rig.cutter = Cutter(self.cut_at, count)
 
     def _live(self, numbers: tuple[int, ...]) -> None:
         self.start(numbers)
-        first = self.random.choice([self.recover, self.look, None])
+        repair = self._leads_to("read of a bad sector")  # wants an array that agrees
+        first = self.recover if repair else self.random.choice([self.recover, self.look, None])
         if first is not None:
             first()
-        for _ in range(ACTS_AT_MOST):
-            self.act(self.random.choices(ACTS, weights=[act.weight for act in ACTS])[0])
+        if repair:
+            self.act(NAMED["read of a bad sector"])
+        for _ in range(8 if self._leads_to("stop") else ACTS_AT_MOST):
+            self.act(self._next_act(ACTS))
+
+    def _next_act(self, acts: Sequence[Act]) -> Act:
+        """By chance, and more often one that leads to where power is to fail."""
+        lead = None if self.cut_at is None else NAMED.get(POINTS[self.cut_at].by or "")
+        if lead is not None and self.random.random() < LEAD:
+            return lead
+        return self.random.choices(acts, weights=[act.weight for act in acts])[0]
 
     def start(self, numbers: tuple[int, ...]) -> None:
         """Assemble these, and find out who has everything."""
@@ -115,20 +141,33 @@ class Life:
         self.old_rot = set(self.rotten)
         try:
             self.rig.start(numbers)
-        except (MemberUnusable, MembersDiverged) as error:
+        except PowerCut:
+            self.history.together(numbers)
+            self.trusted = self.trusted & set(numbers) or self.trusted  # the others are called gone, perhaps
+            raise
+        except (TwinlockError, DeviceError) as error:
             self._without_strangers(numbers, error)
             return
+        self._new_stretch()
         self.note_members()
 
-    def _without_strangers(self, numbers: tuple[int, ...], error: TwinlockError) -> None:
+    def _without_strangers(self, numbers: tuple[int, ...], error: Exception) -> None:
         """Who left long ago may be refused, and a person takes it away; those of the last run never are."""
-        party = tuple(number for number in numbers if number in self.party)
-        if party == numbers:
+        whole, self.party = self.party, self.party & set(numbers)
+        strangers = [number for number in numbers if number not in whole]
+        refused = [number for number in strangers if explained(self, "start", number, error)]
+        if not refused:
             raise error
         self.told.append(f"refused: {type(error).__name__}")
-        self.refusals += 1
-        self.known &= self.party
-        self.start(party)
+        self.note_refusal(refused)
+        present, self.party = tuple(sorted(self.party)), whole
+        self.known &= whole
+        self.start(present)
+
+    def note_refusal(self, numbers: Sequence[int]) -> None:
+        """Some were refused, because they ran apart as far as they know themselves."""
+        told = all(self.history.could_be_told(number, self.party) for number in numbers)
+        self.refusals["that a third member could tell apart" if told else "of members that ran apart"] += 1
 
     def act(self, act: Act) -> None:
         """One of the acts, and what it changed."""
@@ -140,25 +179,43 @@ class Life:
         finally:
             self.trusted = before & set(self.rig.having(MemberState.IN_SYNC)) or before
             self.party |= set(self.rig.having(*PRESENT))
+            if set(self.rig.having(MemberState.IN_SYNC)) != before:
+                self._new_stretch()
+                if not self.rig.setup.checksums:  # with them, a read settles what it returns on all members
+                    self.oracle.others_answer()
         self.note_members()
+
+    def _new_stretch(self) -> None:
+        """Others take part than before: who joined has what those have that it joined."""
+        in_sync = self.rig.having(MemberState.IN_SYNC)
+        for number in self.rig.having(MemberState.REBUILDING):
+            self.history.joined(number, in_sync[0])
+        present = self.rig.having(*PRESENT)
+        self.history.together(present)
+        self.history.sized(present, self.rig.mirror.size)
 
     def note_members(self) -> None:
         """Nothing is under way: who is in sync now has everything."""
         in_sync = set(self.rig.having(MemberState.IN_SYNC))
         if in_sync != self.trusted:
             self.oracle.others_answer()
+            self._new_stretch()
         self.trusted = in_sync
         self.party = set(self.rig.having(*PRESENT))
         self.known |= set(self.rig.having(*PRESENT, MemberState.SPARE))
 
     # -- its end --------------------------------------------------------------------------------
 
-    def _lose_power(self) -> None:
+    def lose_power(self) -> None:
         self.told.append(f"power cut at {self.cut_at}")
         if self.cut_at is not None and self.rig.cutter is not None and self.rig.cutter.cut:
-            self.points[self.cut_at] = self.points.get(self.cut_at, 0) + 1
+            self.hit(self.cut_at)
         self.rig.power_cut(self.survives, self.random)
         self.oracle.crashed()
+
+    def hit(self, point: str) -> None:
+        """Power failed at a point that has a name."""
+        self.points[point] = self.points.get(point, 0) + 1
 
     def survives(self) -> Callable[[int], bool]:
         """A new share of what one disk keeps."""
@@ -184,9 +241,9 @@ class Life:
 
     def look(self) -> None:
         """Everything that is read is legal."""
-        with self.rig.doing("read") as mirror:
+        with self.rig.doing("read"):
             for block in self.blocks:
-                self.oracle.check(block // SECTOR, bytes(mirror.read(block, BLOCK)))
+                self.oracle.check(block // SECTOR, bytes(self.rig.top.read(block, BLOCK)))
 
     def recover(self) -> None:
         """Legal before, during and after the resync; then the members agree, and checksums hold."""
@@ -198,33 +255,10 @@ class Life:
             mirror.flush()
         self.note_members()
         self.oracle.settled()
-        self.judge_scrub()
-        self.judge_media()
+        judge_scrub(self)
+        judge_media(self)
         if self.rig.setup.checksums and self.random.random() < 0.3:
             let_rot(self)
-
-    def judge_scrub(self) -> None:
-        """Nothing but what rotted is found."""
-        rotten = bool(self.rotten)
-        found = self.rig.scrub()
-        self.rotten -= self.old_rot
-        self.told.append(
-            f"scrub {found.state}: {found.wrong} wrong, {found.mismatches} differ, {found.lost} lost"
-        )
-        wrong = 0 if rotten else found.wrong
-        if wrong or found.mismatches or found.lost or found.unreadable:
-            raise Illegal(f"a scrub finds {found}")
-
-    def judge_media(self) -> None:
-        """All members in sync hold the same."""
-        with self.rig.doing("flush") as mirror:
-            mirror.flush()
-        in_sync = self.rig.having(MemberState.IN_SYNC)
-        size = self.rig.mirror.size
-        starts = [self.rig.places[number].data_offset for number in in_sync]
-        held = [self.rig.media[n].content[s : s + size] for n, s in zip(in_sync, starts, strict=True)]
-        if any(each != held[0] for each in held):
-            raise Illegal("the members differ after the resync")
 
     def end(self) -> None:
         """All members at once: every one of them gets everything."""
@@ -237,28 +271,8 @@ class Life:
         self.recover()
         if not self.rig.complete:
             raise Illegal(f"not every place is filled: {self.rig.mirror.status().members}")
-        self._lose_power()
-        self.judge_promise()
-
-    def judge_promise(self) -> None:
-        """All blocks are written and flushed, and power fails: all are there, and so are their checksums."""
-        numbers = tuple(sorted(self.known))
-        self.start(numbers)
-        self.recover()
-        for block in self.blocks:
-            put(self, block, BLOCK)
-        self.act(FLUSH)
-        self.rig.power_cut(lambda: lambda _index: False, self.random)
-        self.oracle.crashed()
-        self.start(numbers)
-        self.look()
-        if self.rig.setup.checksums and not self._have_checksums():
-            raise Illegal("checksums of flushed blocks are not there")
-        self._lose_power()
-
-    def _have_checksums(self) -> bool:
-        tables = self.rig.tables().values()
-        return all(all(table.known(block, BLOCK)) for table in tables for block in self.blocks)
+        self.lose_power()
+        judge_promise(self)
 
 
 def live(seed: int | str, cycles: int = CYCLES, setup: Setup | None = None) -> Life:

@@ -74,27 +74,60 @@ def _in(*areas: Area, during: str = "") -> Recognises:
     return lambda now, _before: _to(now, *areas) and now.during.startswith(during)
 
 
-POINTS: dict[str, Recognises] = {
-    "between bitmap and data": _between_bitmap_and_data,
-    "between the bitmaps of two members": _between_bitmaps,
-    "between the two members": _between_members,
-    "between checksum table and data": _between_table_and_data,
-    "before the checksum table": _before_the_table,
-    "between the flushes of two members": _between_flushes,
-    "inside a superblock": _in(Area.SUPERBLOCK),
-    "inside a bitmap": _in(Area.BITMAP),
-    "inside a table header": _in(Area.TABLE_HEADER),
-    "between table header and superblock": _between_binding_and_superblock,
-    "between the superblocks of two members": _between_superblocks,
-    "inside resync": _in(Area.DATA, during="step"),
-    "at the bitmap in the background": _in(Area.BITMAP, during="step"),
-    "inside a start": _in(Area.SUPERBLOCK, Area.BITMAP, Area.TABLE_HEADER, during="start"),
-    "inside a repair of a read": _in(Area.DATA, during="read"),
-    "inside add": _in(*Area, during="add"),
-    "inside replace": _in(*Area, during="replace"),
-    "inside grow": _in(*Area, during="grow"),
-    "inside a stop": _in(*Area, during="stop"),
+@dataclass(frozen=True, slots=True)
+class Point:
+    """``by``: the act that leads there, if not any does; ``during`` a container's life only, or not."""
+
+    recognises: Recognises
+    by: str | None = None
+    container: bool = False
+
+
+_HEADER = (Area.COPY_1, Area.COPY_2, Area.KEYS)
+_KEYS = "key change"
+
+
+def _flush_of_header(now: Operation, before: Previous) -> bool:
+    return now.kind == "f" and _to(before, *_HEADER) and now.during == _KEYS
+
+
+def _between_members_of_header(now: Operation, before: Previous) -> bool:
+    same = before is not None and before.offset == now.offset and before.disk != now.disk
+    return _to(now, *_HEADER) and _to(before, *_HEADER) and same and now.during == _KEYS
+
+
+POINTS: dict[str, Point] = {
+    "between bitmap and data": Point(_between_bitmap_and_data),
+    "between the bitmaps of two members": Point(_between_bitmaps),
+    "between the two members": Point(_between_members),
+    "between checksum table and data": Point(_between_table_and_data),
+    "before the checksum table": Point(_before_the_table),
+    "between the flushes of two members": Point(_between_flushes),
+    "inside a superblock": Point(_in(Area.SUPERBLOCK)),
+    "inside a bitmap": Point(_in(Area.BITMAP)),
+    "inside a table header": Point(_in(Area.TABLE_HEADER)),
+    "between table header and superblock": Point(_between_binding_and_superblock),
+    "between the superblocks of two members": Point(_between_superblocks),
+    "inside resync": Point(_in(Area.DATA, during="step")),
+    "at the bitmap in the background": Point(_in(Area.BITMAP, during="step")),
+    "inside a start": Point(_in(Area.SUPERBLOCK, Area.BITMAP, Area.TABLE_HEADER, during="start")),
+    "inside a repair of a read": Point(_in(Area.DATA, during="read"), "read of a bad sector"),
+    "inside add": Point(_in(*Area, during="add"), "add"),
+    "inside replace": Point(_in(*Area, during="replace"), "replace"),
+    "inside grow": Point(_in(*Area, during="grow"), "grow"),
+    "inside a failure's record": Point(_in(Area.SUPERBLOCK, Area.BITMAP, during="fail"), "fail"),
+    "inside a stop": Point(_in(*Area, during="stop"), "stop"),
+    "inside the first copy of a header": Point(_in(Area.COPY_1, during=_KEYS), _KEYS, True),
+    "inside the second copy of a header": Point(_in(Area.COPY_2, during=_KEYS), _KEYS, True),
+    "inside key material": Point(_in(Area.KEYS, during=_KEYS), _KEYS, True),
+    "between two steps of a key change": Point(_flush_of_header, _KEYS, True),
+    "between the headers of two members": Point(_between_members_of_header, _KEYS, True),
 }
+
+
+def points_for(*, container: bool) -> list[str]:
+    """The points that a life can meet."""
+    return sorted(name for name, point in POINTS.items() if container or not point.container)
 
 
 class PowerCut(BaseException):
@@ -112,7 +145,7 @@ class Cutter:
 
     def look(self, operation: Operation) -> None:
         """An operation is about to be done."""
-        recognised = self.point is None or POINTS[self.point](operation, self.before)
+        recognised = self.point is None or POINTS[self.point].recognises(operation, self.before)
         self.count -= recognised
         if operation.kind != "r":
             self.before = operation

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 from tests.faults.harness.areas import area_of
+from tests.faults.harness.keys import Container, new_container
 from tests.faults.harness.medium import Medium
 from tests.faults.harness.points import Cutter, Operation
 from twinlock.block.checked.device import CheckedDevice
@@ -17,12 +20,13 @@ from twinlock.block.mirror.member import Member, MemberState, read_member
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.block.mirror.scrub_status import ScrubState, ScrubStatus
 from twinlock.block.observer import SilentObserver
-from twinlock.errors import DeviceError, NotAMember
+from twinlock.errors import NotAMember
 from twinlock.units import MIB
 
 SIZE = 20 * MIB
 UUID = bytes(range(16))
 START = 1_790_000_000
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,20 @@ class Setup:
     block_size: int = 512
     keepers: tuple[int, ...] = ()
     """Numbers of media that know no discard."""
+    container: bool = False
+    """Data go through the cipher of a container that lies on the array."""
+
+
+CONTAINERS = 0.2
+"""How many of the arrays have a container."""
+
+
+def setup_for(random: Random) -> Setup:
+    """Any kind of array."""
+    members = random.choice([2, 2, 2, 3])
+    keepers = tuple(number for number in range(members + 4) if random.random() < 0.25)
+    block_size = random.choice([512, 512, 4096])
+    return Setup(members, random.random() < 0.7, block_size, keepers, random.random() < CONTAINERS)
 
 
 @dataclass
@@ -60,6 +78,11 @@ class Rig:
     wrap: Callable[[int, FaultyDevice], BlockDevice] = lambda _number, disk: disk
     """What goes between a disk and the array."""
     mirror: Mirror = field(init=False)
+    top: BlockDevice = field(init=False)
+    """What a user sees: the array, or what lies in its container."""
+    container: Container | None = None
+    shift: int = 0
+    """Bytes of the array before what a user sees."""
 
     @classmethod
     def create(cls, setup: Setup) -> "Rig":
@@ -75,7 +98,18 @@ class Rig:
             now=START,
             assume_clean=True,
         )
+        if setup.container:
+            rig._format()
         return rig
+
+    def _format(self) -> None:
+        """A container on all members, before there are any checksums."""
+        self._folder = TemporaryDirectory(prefix="twinlock-keys-", dir=_MEMORY)
+        self.container = Container(Path(self._folder.name) / "v")
+        made = new_container(self.places[0].data_size, self.setup.block_size)
+        self.shift = made.payload_offset
+        for medium, place in zip(self.media, self.places, strict=True):
+            medium.write(place.data_offset, made.header)
 
     def add_medium(self) -> int:
         """One more blank medium; its number."""
@@ -95,7 +129,7 @@ class Rig:
 
     def _look(self, number: int, kind: str, offset: int) -> None:
         if self.cutter is not None:
-            area = area_of(self.places[number], offset)
+            area = area_of(self.places[number], offset, self.shift)
             self.cutter.look(Operation(number, kind, area, offset, self.during))
 
     @contextmanager
@@ -120,7 +154,12 @@ class Rig:
             observer=SilentObserver(),
             checksums=self.setup.checksums,
         )
+        self.open_top()
         self.during = ""
+
+    def open_top(self) -> None:
+        """What lies on the array, as large as that is; judges what a crash left of a change of keys."""
+        self.top = self.mirror if self.container is None else self.container.opened(self.mirror)
 
     def _read(self, number: int) -> list[Member]:
         try:
@@ -183,14 +222,3 @@ class Rig:
                     return mirror.scrub_status
                 self.clock.now += max(mirror.step(), 0.01)
         raise AssertionError("the scrub never ends")
-
-
-def attempt(act: Callable[[], object], *expected: type[Exception]) -> bool:
-    """Do it; False if it was refused as it may be."""
-    try:
-        act()
-    except expected:
-        return False
-    except DeviceError:
-        return False
-    return True

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from twinlock.block.mirror.member import MemberState
+from twinlock.native.checksum import EMPTY, UNKNOWN
 
 if TYPE_CHECKING:
     from tests.faults.harness.life import Life
@@ -22,7 +23,7 @@ def let_rot(life: "Life") -> None:
     for block in life.random.sample(life.blocks, 5):
         if life.oracle.stable(range(block // 512, (block + BLOCK) // 512)) and block not in life.rotten:
             number = life.random.choice(in_sync)
-            _flip(life, number, block)
+            _flip(life, number, life.rig.shift + block)
             life.rotten.add(block)
             life.told.append(f"block {block} rots on {number}")
 
@@ -31,7 +32,9 @@ def _flip(life: "Life", number: int, block: int) -> None:
     place = life.rig.places[number]
     medium = life.rig.media[number]
     entry = life.rig.tables()[number].place.entries_offset + block // BLOCK * ENTRY
-    if any(medium.content[entry : entry + ENTRY]) and life.random.random() < 0.3:
+    if bytes(medium.content[entry : entry + ENTRY]) in (EMPTY, UNKNOWN):
+        return
+    if life.random.random() < 0.3:
         medium.rot(entry + life.random.randrange(ENTRY))
-    elif any(medium.content[entry : entry + ENTRY]):
+    else:
         medium.rot(place.data_offset + block + life.random.randrange(BLOCK))
