@@ -58,6 +58,7 @@ class Jobs:
         self._scrub = scrub
         self._flush = flush
         self._swept_at = running.clock()
+        self._failed_at: float | None = None
         self._works: tuple[Work, ...] = ()
         self.pace = Pace(running.clock)
         self.replacement: Replacement | None = None
@@ -80,11 +81,7 @@ class Jobs:
     def step(self, foreground: int) -> float:
         """One bounded piece of what is most urgent; seconds until the next one is due."""
         self._sweep()
-        try:
-            self._tend()
-        except (DeviceError, TwinlockError) as error:
-            self._stalled(error)
-            return IDLE
+        self._tend()
         return self._work(foreground)
 
     @property
@@ -118,6 +115,18 @@ class Jobs:
             return
 
     def _tend(self) -> None:
+        """Look after the members.  What fails there keeps no work from its turn, and is tried again soon."""
+        now = self._running.clock()
+        if self._failed_at is not None and 0 <= now - self._failed_at < IDLE:
+            return
+        self._failed_at = None
+        try:
+            self._look_after_members()
+        except (DeviceError, TwinlockError) as error:
+            self._failed_at = now
+            self._stalled(error)
+
+    def _look_after_members(self) -> None:
         """Members that failed are let go of, and free places filled."""
         release_failed(self._running.record)
         if self.replacement is not None:

@@ -8,7 +8,7 @@ from twinlock.block.mirror.member import Member, MemberState
 from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.running import Running
 from twinlock.block.mirror.superblock import MAX_DEVICES, ROLE_SPARE
-from twinlock.errors import NotPossibleNow
+from twinlock.errors import DeviceError, NotPossibleNow, SpaceExhausted
 
 
 def free_number(record: Record) -> int:
@@ -38,15 +38,42 @@ def _holds(member: Member, record: Record) -> bool:
 
 
 def fill_places(running: Running, reserved: Container[int] = ()) -> bool:
-    """Give free places (but ``reserved`` ones) to members that wait; True if that was possible for any."""
+    """Give free places (but ``reserved`` ones) to members that wait; True if that was possible for any.
+
+    Who cannot be written to is called faulty, and the next one is tried; who has no room goes on waiting.
+    Raises SpaceExhausted if nobody else could take the place, and as :meth:`Running.change` does.
+    """
     places = [place for place in running.record.free_places() if place not in reserved]
-    chosen = candidates(running.record)[: len(places)]
-    if not chosen:
-        return False
-    with running.change():
-        for member, place in zip(chosen, places, strict=False):
-            install(running, member, place, by_bitmap=False)
-    return True
+    filled = [_fill(running, place) for place in places]
+    return any(filled)
+
+
+def _fill(running: Running, place: int) -> bool:
+    full: SpaceExhausted | None = None
+    for member in candidates(running.record):
+        try:
+            with running.change():
+                install(running, member, place, by_bitmap=False)
+        except DeviceError as error:
+            if member.state is not MemberState.SPARE:
+                raise  # it has the place; what failed is to put that down
+            member.role = None
+            if isinstance(error, SpaceExhausted):
+                full = error
+            else:
+                _give_up(running, member, place, error)
+        else:
+            return True
+    if full is not None:
+        raise full
+    return False
+
+
+def _give_up(running: Running, member: Member, place: int, error: DeviceError) -> None:
+    """A member that was to take ``place`` is faulty: nobody may wait for it again and again."""
+    with running.record.lock, running.record.change():
+        member.state, member.error = MemberState.FAULTY, error
+    running.observer.member_failed(place, error)
 
 
 def install(running: Running, member: Member, place: int, *, by_bitmap: bool) -> None:

@@ -12,13 +12,16 @@ from twinlock.block.memory import MemoryDevice
 from twinlock.block.mirror.choose import choose
 from twinlock.block.mirror.layout import member_layout
 from twinlock.block.mirror.member import MemberState, read_member
+from twinlock.block.mirror.scrub_status import ScrubState
 from twinlock.errors import (
     DeviceError,
+    DeviceGone,
     MemberNeeded,
     MembersDiverged,
     MemberTooSmall,
     NoSuchMember,
     NotPossibleNow,
+    SpaceExhausted,
     WriteFailed,
 )
 from twinlock.units import MIB
@@ -98,6 +101,50 @@ def test_a_spare_waits_and_takes_the_place_of_a_member_that_fails() -> None:
     made.settle()
     assert states(made)[:2] == [IN_SYNC, IN_SYNC]
     assert [block(made.media[2], n) for n in (0, CHUNK)] == [A, B]
+
+
+def without_bitmap(error: DeviceError) -> Callable[[str, int, int], None]:
+    """What a device does that takes everything but the bitmap, which a spare gets with its place."""
+
+    def fail(what: str, offset: int, _length: int) -> None:
+        if what == "w" and offset == 2 * BLOCK:
+            raise error
+
+    return fail
+
+
+def by_path(made: Array) -> dict[str, tuple[MemberState, int | None]]:
+    return {member.path: (member.state, member.role) for member in made.mirror.status().members}
+
+
+def test_a_spare_that_cannot_be_written_to_is_passed_over_and_the_next_one_takes_the_place() -> None:
+    made = array()
+    made.mirror.write(0, A)
+    dead = add(made, blank("dead"))
+    add(made, blank("spare"))
+    dead.hook = without_bitmap(DeviceGone("unplugged"))
+    made.mirror.fail_member("disk0")
+    made.mirror.write(CHUNK, B)
+    made.settle()
+    found = by_path(made)
+    assert (found["disk1"], found["spare"]) == ((IN_SYNC, 1), (IN_SYNC, 0))
+    assert found["dead"][0] is FAULTY
+    assert [block(made.media[3], n) for n in (0, CHUNK)] == [A, B]
+    assert made.notes.failed == [0, 0], "the one that was failed, and the one that was to take its place"
+
+
+def test_a_spare_without_room_waits_on_and_keeps_no_other_work_from_its_turn() -> None:
+    made = array(3)
+    spare = add(made, blank("spare"))
+    spare.hook = without_bitmap(SpaceExhausted("no room"))
+    made.mirror.fail_member("disk2")
+    made.mirror.start_scrub(repair=False)
+    made.settle()
+    assert made.mirror.scrub_status.state is not ScrubState.RUNNING
+    assert by_path(made)["spare"] == (SPARE, None)
+    spare.hook = None
+    made.settle()
+    assert by_path(made)["spare"] == (IN_SYNC, 2)
 
 
 def test_a_spare_is_found_again_after_a_restart_and_fills_a_place_at_the_start() -> None:
