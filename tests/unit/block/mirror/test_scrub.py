@@ -198,7 +198,7 @@ def test_what_members_agree_on_gets_the_checksum_that_is_missing(lacking: tuple[
         assert checked is not None
         checked.forget(7 * BLOCK, BLOCK, UNKNOWN)
     assert not scrub(made).findings
-    made.stop()
+    made.crash()
     made.start()
     rot(made, lacking[-1], 7)
     made.mirror.fail_member(f"disk{1 - lacking[-1]}")
