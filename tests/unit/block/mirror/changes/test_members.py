@@ -142,7 +142,10 @@ def test_a_spare_without_room_waits_on_and_keeps_no_other_work_from_its_turn() -
     made.settle()
     assert made.mirror.scrub_status.state is not ScrubState.RUNNING
     assert by_path(made)["spare"] == (SPARE, None)
-    assert len(made.notes.stalled) <= 5, "once in a while, not with every piece of other work"
+    told = len(made.notes.stalled)
+    for _ in range(20):
+        made.mirror.step()
+    assert len(made.notes.stalled) <= told + 1, "once in a while, not with every piece of other work"
     spare.hook = None
     made.settle()
     assert by_path(made)["spare"] == (IN_SYNC, 2)
