@@ -112,6 +112,18 @@ def check(daemon: Daemon, name: str, members: list[Path], numbers: set[int]) -> 
         assert by_cryptsetup(extracted(member)) == listed, member
 
 
+def test_of_a_degraded_volume_with_a_second_key_that_is_changed(daemon: Daemon, tmp_path: Path) -> None:
+    """The short form of what follows."""
+    members = [tmp_path / f"disk{number}.img" for number in range(2)]
+    first = key(daemon, "one")
+    daemon.cli("create", "v", *map(str, members), "--size", "64M", *first, *CHEAP, "--chap", "none")
+    daemon.cli("key", "add", "v", *first, *key(daemon, "file", "--new-key-file"), *CHEAP)
+    check(daemon, "v", members, {0, 1})
+    daemon.cli("member", "remove", "v", str(members[1]))
+    daemon.cli("key", "change", "v", *first, *key(daemon, "two", "--new-passphrase-file"), *CHEAP)
+    check(daemon, "v", members[:1], {0, 1})
+
+
 @pytest.mark.long
 def test_in_every_state_of_a_volume(daemon: Daemon, tmp_path: Path) -> None:
     members = [tmp_path / f"disk{number}.img" for number in range(2)]

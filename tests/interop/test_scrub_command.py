@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_a_scrub_finds_and_repairs_rot(daemon: Daemon, tmp_path: Path) -> None:
     found = json.loads(daemon.cli("scrub", "backup", "--wait", "--json").stdout)
     assert (found["state"], found["wrong"], found["repaired"], found["lost"]) == ("finished", 1, 1, 0)
     assert members[0].read_bytes().count(CONTENT) == members[1].read_bytes().count(CONTENT) == 1
+    kept = {key: found[key] for key in ("state", "ended", "wrong", "repaired", "checked")}
+    daemon.kill_all()
+    daemon.start()
+    daemon.await_unlocked("backup")
+    for shown in (daemon.status("backup")["last_scrub"], last_of(daemon)):
+        assert {key: shown[key] for key in kept} == kept, "it outlives the worker and the supervisor"
+    daemon.api("POST", "/v1/volumes/backup/lock")
+    told = daemon.cli("status", "backup").stdout
+    assert re.search(r"last scrub +20\d\d-\d\d-\d\d \d\d:\d\d: .* checked, 1 block wrong, 1 repaired", told)
+
+
+def last_of(daemon: Daemon) -> dict[str, Any]:
+    """What ``twinlock scrub --status`` shows."""
+    scrub: dict[str, Any] = daemon.api("POST", "/v1/volumes/backup/tasks", {"task": "scrub-show"})["scrub"]
+    return scrub
 
 
 @pytest.mark.long
@@ -70,7 +86,7 @@ def test_a_scrub_that_runs_can_be_seen_and_cancelled(daemon: Daemon, tmp_path: P
     with Client(daemon.port, TARGET_PREFIX + "backup") as client:
         for megabyte in range(20):  # what was never written takes no time
             client.write(megabyte * MIB // 512, bytes([1]) * MIB)
-    assert "has not been scrubbed" in daemon.cli("scrub", "backup", "--status").stdout
+    assert "has not been scrubbed yet" in daemon.cli("scrub", "backup", "--status").stdout
     daemon.cli("lock", "backup")
     daemon.cli("set", "backup", "--resync-maximum", "20K", "--resync-minimum", "20K")
     daemon.cli("unlock", "backup")

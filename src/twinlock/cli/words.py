@@ -1,6 +1,7 @@
 """Settings and credentials, said to a person."""
 
 import functools
+import time
 
 from twinlock.daemon.models import ChapMode, VolumeSettings
 from twinlock.daemon.settings import parse_rate
@@ -28,6 +29,11 @@ def credentials(chap: Chap) -> list[tuple[str, str]]:
             ("mutual CHAP secret", f"{chap.mutual_secret.get_secret_value()}   (the target's own)"),
         ]
     return shown
+
+
+def moment(seconds: float) -> str:
+    """A time of day, by the clock on the wall; ``seconds`` since 1970."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def settings(of: VolumeSettings) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from twinlock.daemon.config_lines import locate
 from twinlock.daemon.config_text import with_settings
 from twinlock.daemon.settings import WORDS, Configuration, VolumeTable
 from twinlock.errors import ConfigurationInvalid, FolderUnusable
+from twinlock.server.durable import sync_folder
 
 HEADER = """\
 # twinlock's configuration. Edit it as you like: twinlock keeps your comments, and
@@ -152,11 +153,7 @@ def _replace(path: Path, text: str, mode: int) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _reason(error: ParseError) -> str:

@@ -35,7 +35,7 @@ class Folders:
 
     def make(self) -> None:
         """Create what is missing; state and runtime are for their owner only.  Raises FolderUnusable."""
-        kept = (self.secrets, self.reservations, self.tables, self.headers, self.logs)
+        kept = (self.secrets, self.reservations, self.scrubs, self.tables, self.headers, self.logs)
         private = (self.state, self.runtime, *kept, self.workers)
         for folder, mode in ((self.config, 0o755), *((folder, 0o700) for folder in private)):
             try:
@@ -59,6 +59,11 @@ class Folders:
     def reservations(self) -> Path:
         """What initiators have reserved, a file per volume and array."""
         return self.state / "reservations"
+
+    @property
+    def scrubs(self) -> Path:
+        """What the last scrub of each volume found."""
+        return self.state / "scrubs"
 
     @property
     def tables(self) -> Path:
@@ -88,10 +93,15 @@ class Folders:
         """The persistent reservations of a volume; its worker adds the array's UUID."""
         return self.reservations / volume
 
-    def forget_reservations(self, volume: str) -> None:
-        """Of arrays that had this volume's name before."""
-        for path in self.reservations.glob(f"{volume}.*"):
-            path.unlink(missing_ok=True)
+    def scrub_file(self, volume: str) -> Path:
+        """What its last scrub found; the array's UUID is added to the name."""
+        return self.scrubs / volume
+
+    def forget_arrays(self, volume: str) -> None:
+        """What was kept of arrays that had this volume's name before: reservations, and the last scrub."""
+        for folder in (self.reservations, self.scrubs):
+            for path in folder.glob(f"{volume}.*"):
+                path.unlink(missing_ok=True)
 
     def worker_socket(self, volume: str) -> Path:
         """The control socket of a volume's worker."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from twinlock.server.message import Passphrase
 from twinlock.server.messages import Chap, FailedLogins, VolumeStatus
 from twinlock.server.takeover.facts import Found
+from twinlock.server.tasks import ScrubStatus
 
 
 class _Model(BaseModel):
@@ -69,6 +70,8 @@ class VolumeReport(_Model):
     secrets_wait: bool = False
     """True if new CHAP secrets count from the next unlock on."""
     reason: str | None = None
+    last_scrub: ScrubStatus | None = None
+    """The last one that came to an end, and what it found; None if none is known."""
     open: VolumeStatus | None = None
 
 

@@ -210,7 +210,7 @@ class Supervisor:
         table = table.model_copy(
             update={"array": created.array, "block_size": None if table.encrypted else created.block_size}
         )
-        self.folders.forget_reservations(table.name)
+        self.folders.forget_arrays(table.name)
         self._credentials.discard(table.name)
         mutual = request.chap is ChapMode.MUTUAL
         chap = self._credentials.make(table.name, mutual=mutual) if table.chap else None
@@ -262,7 +262,7 @@ class Supervisor:
         return (*self._file.load().volume, *(volume.configured for volume in self._volumes.values()))
 
     async def _keep_imported(self, request: ImportRequest, found: Found, table: VolumeTable) -> ImportReply:
-        self.folders.forget_reservations(table.name)
+        self.folders.forget_arrays(table.name)
         self._credentials.discard(table.name)
         mutual = request.chap is ChapMode.MUTUAL
         chap = self._credentials.make(table.name, mutual=mutual) if table.chap else None

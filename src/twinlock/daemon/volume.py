@@ -15,8 +15,9 @@ from twinlock.daemon.models import ChapMode, VolumeReport, VolumeSettings, Volum
 from twinlock.daemon.settings import VolumeTable, parse_rate
 from twinlock.daemon.worker_client import WorkerClient
 from twinlock.errors import PassphraseUnusable, TwinlockError, WorkerFailed
+from twinlock.server.last_scrub import last_scrub, scrub_file
 from twinlock.server.messages import Maintain, Open, VolumeSpec, VolumeStatus
-from twinlock.server.tasks import Task
+from twinlock.server.tasks import ScrubStatus, Task
 
 BACK_OFF = (1, 2, 5, 10, 30, 60)
 """Seconds between attempts to start a volume that needs no key; the last one repeats."""
@@ -194,8 +195,15 @@ class ManagedVolume:
             next_settings=None if following == settings else following,
             secrets_wait=self.secrets_wait,
             reason=self._reason or self._silence(),
+            last_scrub=self._last_scrub(),
             open=status,
         )
+
+    def _last_scrub(self) -> ScrubStatus | None:
+        array = self.table.array
+        if array is None:
+            return None
+        return last_scrub(scrub_file(str(self._folders.scrub_file(self.table.name)), array))
 
     def settings(self) -> VolumeSettings:
         """What is in force of what can be changed."""
@@ -298,6 +306,7 @@ class ManagedVolume:
             resync_maximum=parse_rate(self.table.resync_maximum),
             tables=str(self._folders.tables),
             headers=str(self._folders.headers),
+            scrubs=str(self._folders.scrub_file(self.table.name)),
         )
 
     def _ended(self, worker: WorkerClient) -> None:

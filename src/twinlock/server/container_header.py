@@ -227,8 +227,17 @@ def _change(
     store.begin(Journal.of(before, steps))
     _carry_out(device, steps)
     _compare(device, after)
-    store.finish()
+    _finish(store)
     return kept
+
+
+def _finish(store: HeaderStore) -> None:
+    """The header is changed, whatever becomes of the journal; a removed key is in that still."""
+    try:
+        store.finish()
+    except HeaderBackupUnusable as error:
+        reason = f"its journal stays in {error.context['path']}: {error.context['reason']}"
+        raise HeaderNotWritten(reason=reason) from error
 
 
 def _carry_out(device: Medium, steps: tuple[Step, ...]) -> None:

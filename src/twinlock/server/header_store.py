@@ -15,6 +15,7 @@ from pathlib import Path
 from twinlock.errors import HeaderBackupUnusable
 from twinlock.luks.copies import BLOCK
 from twinlock.luks.journal import Journal
+from twinlock.server.durable import sync_folder
 from twinlock.server.messages import VolumeSpec
 
 KEPT = 10
@@ -53,6 +54,7 @@ class HeaderStore:
         """
         newest = next(iter(self.backups()[-1:]), None)
         if newest is not None and _holds(newest, backup):
+            self._make_names_durable()
             return newest
         path = self._free_name(newest, now)
         self._store(path, backup)
@@ -66,9 +68,9 @@ class HeaderStore:
         try:
             for path in [*paths, *self._drafts()]:
                 path.unlink(missing_ok=True)
-            _sync(self.folder)
         except OSError as error:
             raise self._unusable(error) from error
+        self._make_names_durable()
 
     # -- the journal ------------------------------------------------------------------------------
 
@@ -91,10 +93,10 @@ class HeaderStore:
         """The change is done: nothing is to be repaired any more."""
         try:
             (self.folder / _JOURNAL).unlink(missing_ok=True)
-            if self.folder.exists():
-                _sync(self.folder)
         except OSError as error:
             raise self._unusable(error) from error
+        if self.folder.exists():
+            self._make_names_durable()
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -115,6 +117,13 @@ class HeaderStore:
             for left in self._drafts():
                 left.unlink(missing_ok=True)
             _write_durably(path, content)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _make_names_durable(self) -> None:
+        """Also those of a process that was killed before it had done so."""
+        try:
+            sync_folder(self.folder)
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -139,7 +148,7 @@ def _write_durably(path: Path, content: bytes) -> None:
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _holds(path: Path, content: bytes) -> bool:
@@ -152,14 +161,6 @@ def _holds(path: Path, content: bytes) -> bool:
 def _make_durably(folder: Path) -> None:
     """A folder with those above it; an earlier process may have made them without telling the disk."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
     with contextlib.suppress(PermissionError):  # the state folder is another's business
-        _sync(folder.parent.parent)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        sync_folder(folder.parent.parent)

@@ -16,7 +16,7 @@ from twinlock.server.message import Bytes, Message, Passphrase, Secret
 from twinlock.server.takeover.facts import Import
 from twinlock.server.tasks import Task
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 class Chap(Message):
@@ -71,6 +71,8 @@ class VolumeSpec(Message):
     """The folder for checksums of members that have no room for them."""
     headers: str | None = None
     """The folder for backups of the container's header."""
+    scrubs: str | None = None
+    """Where the result of the last scrub is kept; the array's UUID is added to the name.  None: it is not."""
 
 
 MEMBERS = {"members", "leaving", "copies"}

@@ -2,10 +2,10 @@
 
 import os
 
-from twinlock.block import kernel
 from twinlock.block.file import FileDevice
 from twinlock.block.signatures import probe
 from twinlock.errors import BadOption, MemberHasSignature, MemberMissing, MemberNamedTwice, MemberUnusable
+from twinlock.server.durable import sync_folder
 from twinlock.units import MIB
 
 EDGE = MIB
@@ -71,12 +71,7 @@ def sync_names(paths: list[str]) -> None:
     """What is in new files is on the medium; see to it that their names are too (fsync(2) of the folder)."""
     for folder in sorted({os.path.dirname(os.path.abspath(path)) for path in paths}):
         try:
-            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
+            sync_folder(folder)
         except OSError as error:
-            if error.errno not in kernel.UNSUPPORTED:  # some file systems keep names safe by themselves
-                reason = f"its name cannot be made durable ({error.strerror})"
-                raise MemberUnusable(path=folder, reason=reason) from error
+            reason = f"its name cannot be made durable ({error.strerror})"
+            raise MemberUnusable(path=folder, reason=reason) from error

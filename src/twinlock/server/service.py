@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import SecretBytes
 
@@ -23,6 +24,7 @@ from twinlock.server.connection import Connection, Shared
 from twinlock.server.directory import SingleTarget
 from twinlock.server.execute import Executor
 from twinlock.server.gate import Gate
+from twinlock.server.last_scrub import ScrubKeeper, scrub_file
 from twinlock.server.lobby import Lobby
 from twinlock.server.messages import MEMBERS, FailedLogins, SessionStatus, VolumeSpec, VolumeStatus
 from twinlock.server.pool import Pool
@@ -70,8 +72,19 @@ class Service:
         )
         self._tsih = itertools.count(1)
         self._lobby: Lobby[Connection] = Lobby()
-        self._background = Background(volume.mirror.step)
+        self.scrubs = ScrubKeeper(_scrub_file(spec, volume))
+        """What the last scrub found, also one of before this start."""
+        self._background = Background(self._step)
         self._background.start()
+
+    def _step(self) -> float:
+        pause = self._volume.mirror.step()
+        self._note_scrub()
+        return pause
+
+    def _note_scrub(self) -> None:
+        if isinstance(self._volume.mirror, Mirror):
+            self.scrubs.note(self._volume.mirror.scrub_status)
 
     @property
     def mirror(self) -> Mirror:
@@ -161,5 +174,10 @@ class Service:
             connection.evict()
         self._pool.close()
         self._background.stop()
+        self._note_scrub()
         self._volume.close()
         log.info("volume %s is closed", self.spec.name)
+
+
+def _scrub_file(spec: VolumeSpec, volume: Volume) -> Path | None:
+    return None if spec.scrubs is None else scrub_file(spec.scrubs, UUID(bytes=volume.mirror.uuid))

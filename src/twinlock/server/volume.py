@@ -49,6 +49,7 @@ from twinlock.server.bare import open_bare
 from twinlock.server.container_header import FoundHeader, find_header, write_back
 from twinlock.server.derivation import one_derivation
 from twinlock.server.header_store import HeaderStore
+from twinlock.server.kept_file import KeptFile
 from twinlock.server.memory import available_memory
 from twinlock.server.messages import (
     FailedLogins,
@@ -60,7 +61,6 @@ from twinlock.server.messages import (
 )
 from twinlock.server.news import News
 from twinlock.server.rescue import try_everywhere
-from twinlock.server.reservations import ReservationFile
 from twinlock.units import round_down
 
 PHYSICAL_BLOCK = 4096
@@ -324,7 +324,7 @@ def _logical_unit(spec: VolumeSpec, mirror: Mirror | BareStore, device: BlockDev
     )
     identity = Identity.of_array(mirror.uuid, target_name=spec.target)
     path = _reservations_path(spec, UUID(bytes=mirror.uuid))
-    store = None if path is None else ReservationFile(path)
+    store = None if path is None else KeptFile(path)
     try:
         return LogicalUnit(identity, geometry, read_only=spec.read_only, reservations_store=store)
     except (OSError, DamagedRecord) as error:

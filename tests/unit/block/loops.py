@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +38,18 @@ class Loops:
         """The file below a disk."""
         return self.folder / name
 
+    def detach(self, device: Path) -> None:
+        """It is a file again, once whoever looks at the device has closed it."""
+        self._attached.remove(str(device))
+        subprocess.run(["losetup", "--detach", device], check=True)
+        until = time.monotonic() + 5
+        while Path("/sys/block", device.name, "loop").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+
     def close(self) -> None:
         """Detach all of them."""
         while self._attached:
-            subprocess.run(["losetup", "--detach", self._attached.pop()], check=True)
+            self.detach(Path(self._attached[-1]))
 
 
 @contextlib.contextmanager

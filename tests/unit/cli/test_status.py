@@ -1,14 +1,17 @@
 """What ``twinlock status`` shows."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from twinlock.cli.commands.status import _show
+from twinlock.cli.words import moment
 from twinlock.daemon.models import ChapMode, PortalReport, Report, VolumeReport, VolumeSettings, VolumeState
 from twinlock.server.messages import FailedLogins, JobStatus, MemberStatus, SessionStatus, VolumeStatus
+from twinlock.server.tasks import ScrubState, ScrubStatus
 
 USUAL = VolumeSettings(
     chap=ChapMode.AUTO, shared=False, read_only=False, discard=True, initiators=[], networks=[]
@@ -104,8 +107,8 @@ def test_jobs_have_numbers_and_on_a_terminal_a_bar(capsys: pytest.CaptureFixture
     resync = JobStatus(kind="resync", done=1 << 30, total=4 << 30, rate=float(80 << 20), seconds_left=38.4)
     jobs = (resync, JobStatus(kind="scrub", done=0, total=1 << 30))
     told = shown(capsys, [HERE], open={"jobs": jobs})
-    assert "resync     1.0 GiB of 4.0 GiB (25 %), 80.0 MiB a second, 38 s left\n" in told
-    assert "scrub      0 bytes of 1.0 GiB (0 %)\n" in told
+    assert "resync      1.0 GiB of 4.0 GiB (25 %), 80.0 MiB a second, 38 s left\n" in told
+    assert "scrub       0 bytes of 1.0 GiB (0 %)\n" in told
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" not in told
     assert told.count("left") == 1
     lines = shown(capsys, [HERE], terminal=True, open={"jobs": jobs}).splitlines()
@@ -113,7 +116,7 @@ def test_jobs_have_numbers_and_on_a_terminal_a_bar(capsys: pytest.CaptureFixture
         (place,) = [number for number, line in enumerate(lines) if line.startswith(f"  {kind} ")]
         bar = lines[place + 1]
         assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 10 in bar, "right below the numbers"
-        assert bar.startswith(" " * 13)
+        assert bar.startswith(" " * 14)
 
 
 def test_a_member_says_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,3 +131,15 @@ def test_a_member_says_what_it_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert "/y  in sync, checksums are being rebuilt\n" in told
     assert "/z  in sync, without checksums\n" in told
     assert "/s  spare\n" in told
+
+
+def test_when_the_last_scrub_ended_and_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "none yet; it reads and compares every copy: twinlock scrub backup" in shown(capsys, [HERE])
+    over = ScrubStatus(state=ScrubState.FINISHED, started=NOW - 9, ended=NOW, checked=1 << 30)
+    told = f"last scrub  {moment(NOW)}: 1.0 GiB checked, nothing found"
+    assert told in shown(capsys, [HERE], last_scrub=over)
+    cancelled = replace(over, state=ScrubState.CANCELLED, lost=2)
+    told = f"last scrub  cancelled {moment(NOW)}: 1.0 GiB checked, 2 lost"
+    assert told in shown(capsys, [HERE], last_scrub=cancelled)
+    alone = {"members": (MemberStatus(path="/x", state="in sync"),)}
+    assert "scrub" not in shown(capsys, [HERE], open=alone), "there is nothing to compare"

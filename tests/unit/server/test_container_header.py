@@ -34,6 +34,7 @@ from twinlock.luks.backup import backup_of, repaired, restored
 from twinlock.luks.copies import named, whole_copies
 from twinlock.luks.keyslots import change_key, remove_key
 from twinlock.luks.opening import Attempt
+from twinlock.server import header_store
 from twinlock.server.container_header import change_header, find_header, replace_header, write_back
 from twinlock.server.header_store import KEPT, HeaderStore
 
@@ -223,6 +224,18 @@ def test_each_step_is_flushed_before_the_next(tmp_path: Path) -> None:
     assert min(places[0], places[3]) >= 32768
 
 
+@pytest.mark.parametrize("damaged", [0, 16384])
+def test_the_copy_that_is_damaged_is_written_first(damaged: int, tmp_path: Path) -> None:
+    """The other one is all there is until it is whole."""
+    case = changing(with_key(own_header(), SECOND))
+    before = bytearray(case.before)
+    before[damaged + 5000] ^= 1
+    device = RecordingDeviceOf(bytes(before))
+    change_header(device, HeaderStore(tmp_path / "store"), bytes(before), case.after, 0.0)
+    places = [int(str(call[1])) // 16384 for call in device.calls if call[0] == "write"]
+    assert next(place for place in places if place < 2) == damaged // 16384
+
+
 def test_nothing_is_written_where_no_backup_can_be_kept(tmp_path: Path) -> None:
     case = adding(own_header_with_second())
     (tmp_path / "file").write_text("")
@@ -299,6 +312,27 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     with pytest.raises(HeaderNotWritten, match="reads differently"):
         run(case, store, Lying(case.before))
     assert store.journal() is not None
+
+
+def test_a_journal_that_stays_is_told_though_the_change_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds what was before: a key that was removed is in it still."""
+    case, store = adding(own_header_with_second()), HeaderStore(tmp_path / "store")
+    device = RecordingDeviceOf(case.before)
+
+    def refuse(_: HeaderStore) -> None:
+        raise HeaderBackupUnusable(path=tmp_path, reason="Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HeaderStore, "finish", refuse)
+        with pytest.raises(HeaderNotWritten, match="journal stays in"):
+            run(case, store, device)
+    assert bytes(device.data[: len(case.after)]) == case.after
+    found = find_header(device, store)
+    assert found.good == case.after
+    write_back(device, found, store, "v")
+    assert store.journal() is None
 
 
 # -- somebody else, and damage --------------------------------------------------------------------
@@ -430,6 +464,16 @@ def test_the_same_again_pushes_nothing_out(tmp_path: Path) -> None:
     second = store.keep(b"b" * 4096, 2.0)
     assert [store.keep(b"b" * 4096, float(number)) for number in range(20)] == [second] * 20
     assert store.backups() == [first, second]
+
+
+def test_a_backup_that_is_taken_again_is_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made it may have been killed before its name was."""
+    store = HeaderStore(tmp_path / "v")
+    store.keep(b"a" * 4096, 1.0)
+    flushed: list[Path] = []
+    monkeypatch.setattr(header_store, "sync_folder", flushed.append)
+    store.keep(b"a" * 4096, 2.0)
+    assert flushed == [store.folder]
 
 
 def test_files_of_others_stay_and_remains_of_a_crash_go(tmp_path: Path) -> None:

@@ -21,20 +21,20 @@ from tests.unit.scsi.reservations.support import (
 from tests.unit.scsi.support import A, B
 from tests.unit.server.test_volume import make, start
 from twinlock.errors import ReservationsUnreadable
+from twinlock.server.kept_file import KeptFile
 from twinlock.server.messages import VolumeSpec
-from twinlock.server.reservations import ReservationFile
 
 
 def test_nothing_was_saved(tmp_path: Path) -> None:
-    assert ReservationFile(tmp_path / "none").load() is None
+    assert KeptFile(tmp_path / "none").load() is None
 
 
 def test_the_last_one_is_there_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "backup"
-    file = ReservationFile(path)
+    file = KeptFile(path)
     for data in (b"first, and long", b"second"):
         file.save(data)
-        assert ReservationFile(path).load() == data
+        assert KeptFile(path).load() == data
     assert list(path.parent.iterdir()) == [path]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -58,7 +58,7 @@ def test_it_is_flushed_before_it_is_renamed_and_the_folders_after(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
-    ReservationFile(folder / "backup").save(b"data")
+    KeptFile(folder / "backup").save(b"data")
     assert steps == ["file", "rename", folder, tmp_path]
 
 
@@ -68,21 +68,21 @@ def test_what_a_crash_left_behind_does_no_harm(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"of somebody else")
     left.symlink_to(elsewhere)
-    ReservationFile(path).save(b"data")
+    KeptFile(path).save(b"data")
     assert path.read_bytes() == b"data"
     assert elsewhere.read_bytes() == b"of somebody else"
 
 
 def test_a_save_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "backup"
-    ReservationFile(path).save(b"before")
+    KeptFile(path).save(b"before")
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "no space")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        ReservationFile(path).save(b"after")
+        KeptFile(path).save(b"after")
     assert path.read_bytes() == b"before"
 
 
@@ -111,7 +111,7 @@ class TestVolume:
         spec = self.spec(tmp_path)
         assert spec.reservations is not None
         path = Path(f"{spec.reservations}.{spec.array}")
-        ReservationFile(path).save(content)
+        KeptFile(path).save(content)
         for _ in range(2):  # and it lets go of the members each time
             with pytest.raises(ReservationsUnreadable, match=str(path)):
                 start(spec)

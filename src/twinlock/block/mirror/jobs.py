@@ -139,7 +139,7 @@ class Jobs:
     def _work(self, foreground: int) -> float:
         if self.pace.told and (wait := self.pace.wait(foreground)):
             return wait  # the last piece is not paid for yet, and waits are short
-        for work in self._works:
+        for number, work in enumerate(self._works):
             before = work.moved()
             try:
                 more = work.step()
@@ -150,6 +150,8 @@ class Jobs:
                 self.pace.note(work.moved() - before)
             if more:
                 work.meter.note(work.progress(), work.moved())
+                for waiting in self._works[number + 1 :]:
+                    waiting.meter.reset()  # its rate is that of its own time
                 return self.pace.wait(foreground)
             work.meter.reset()
         return IDLE

@@ -376,7 +376,7 @@ class Record:
             )
         return self.common.change(
             roles=self.roles(),
-            filling=self._filling(),
+            waiting=self._waiting(),
             feature_map=int(features),
             events=self.events,
             utime=stamp(self._clock()),
@@ -395,10 +395,10 @@ class Record:
             cnt_corrected_read=member.corrected_reads,
         )
 
-    def _filling(self) -> frozenset[int]:
-        """The numbers of members that have a place and not yet all of the data."""
-        rebuilding = (member for member in self.live() if member.state is MemberState.REBUILDING)
-        return frozenset(member.dev_number for member in rebuilding)
+    def _waiting(self) -> frozenset[int]:
+        """The numbers of spares, and of members that have a place and not yet all of the data."""
+        rebuilding = [member for member in self.live() if member.state is MemberState.REBUILDING]
+        return frozenset(member.dev_number for member in (*rebuilding, *self.spares()))
 
     def _recovery_offset(self, member: Member) -> int:
         """Sectors that the kernel need not look at, whatever the bitmap says of them: none during writes."""

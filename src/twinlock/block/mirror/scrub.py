@@ -5,8 +5,8 @@ was before on every member, or as it is after on every member.  What the resync 
 settle after a crash, is left to it.  Holes of sparse files are passed over, unless a checksum says
 that there were data.
 
-What is found and done with a block: :mod:`twinlock.block.mirror.inspection`.  What is told, and what is
-kept across a restart (nothing): :mod:`twinlock.block.mirror.scrub_status`.
+What is found and done with a block: :mod:`twinlock.block.mirror.inspection`.  What is told, and what
+becomes of it after a restart: :mod:`twinlock.block.mirror.scrub_status`.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """What a scrub found: plain, frozen facts.
 
-Nothing of it is kept on disk.  A scrub that a restart cuts off begins anew when it is asked for, and
-the result of the last one is known as long as the array runs.
+The array knows them as long as it runs; whoever runs it keeps those of the last scrub that came to an end
+(:mod:`twinlock.server.last_scrub`).  A scrub that a restart cuts off begins anew when it is asked for.
 """
 
 from collections.abc import Callable

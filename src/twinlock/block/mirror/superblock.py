@@ -98,13 +98,13 @@ class SuperblockHeader(Structure):
 class Superblock:
     """One member's superblock; ``roles`` has the role of each device number.
 
-    ``filling`` are the numbers of devices that have a place and not all of the data yet.  Metadata 1.x
-    says that in each device's own superblock only; it is known where a superblock is about to be written.
+    ``waiting`` are the numbers of devices that are there without all of the data: they are spares, or are
+    being filled.  Metadata 1.x says that in each device's own superblock only, 0.90 in every table.
     """
 
     header: SuperblockHeader
     roles: tuple[int, ...]
-    filling: frozenset[int] = frozenset()
+    waiting: frozenset[int] = frozenset()
 
     @classmethod
     def parse(cls, page: Buffer) -> Self:
@@ -125,7 +125,7 @@ class Superblock:
         self,
         *,
         roles: tuple[int, ...] | None = None,
-        filling: frozenset[int] | None = None,
+        waiting: frozenset[int] | None = None,
         **fields: Any,
     ) -> "Superblock":
         """A copy with some fields changed."""
@@ -133,7 +133,7 @@ class Superblock:
             self,
             header=self.header.replace(**fields),
             roles=self.roles if roles is None else roles,
-            filling=self.filling if filling is None else filling,
+            waiting=self.waiting if waiting is None else waiting,
         )
 
     @property

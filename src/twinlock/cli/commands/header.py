@@ -10,6 +10,7 @@ from rich.console import Console
 
 from twinlock.cli.client import ask, volume_path
 from twinlock.errors import HeaderBackupUnusable
+from twinlock.server.durable import sync_folder
 from twinlock.server.key_tasks import (
     HeaderBackup,
     HeaderForget,
@@ -120,7 +121,7 @@ def _write(file: Path, content: bytes) -> None:
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         os.replace(_draft(file, content), file)
-        _sync(file.parent)
+        sync_folder(file.parent)
     except BaseException:
         file.unlink()
         raise
@@ -138,14 +139,6 @@ def _draft(file: Path, content: bytes) -> str:
         os.unlink(draft)
         raise
     return draft
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _print(*lines: str) -> None:

@@ -1,7 +1,6 @@
 """``twinlock scrub``: read every copy from the disks, and compare."""
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from json import dumps
@@ -13,6 +12,7 @@ from rich.console import Console
 from twinlock.cli.client import ask, volume_path
 from twinlock.cli.options import JsonOption
 from twinlock.cli.progress import INTERRUPTED, Work, told, watch
+from twinlock.cli.words import moment
 from twinlock.errors import BadOption, ScrubFound
 from twinlock.server.tasks import ScrubCancel, ScrubResult, ScrubShow, ScrubStart, ScrubState, ScrubStatus
 
@@ -92,13 +92,9 @@ def _sentence(name: str, result: ScrubResult) -> str:
         to_see = f"To see it: twinlock scrub {name} --status"
         return f"A scrub of volume {name} is running: {told(_job(result))}{found}. {to_see}"
     if scrub.started is None:
-        return f"Volume {name} has not been scrubbed since it was unlocked."
-    when = f" ({_when(scrub.ended)})" if scrub.ended is not None else ""
+        return f"Volume {name} has not been scrubbed yet."
+    when = f" ({moment(scrub.ended)})" if scrub.ended is not None else ""
     return f"The scrub of volume {name} is {scrub.state}{when}: {scrub.sentence}."
-
-
-def _when(ended: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(ended))
 
 
 def _judge(name: str, scrub: ScrubStatus) -> None:

@@ -12,10 +12,11 @@ from rich.progress_bar import ProgressBar
 
 from twinlock.cli.client import ask
 from twinlock.cli.progress import told
-from twinlock.cli.words import indented, restrictions
+from twinlock.cli.words import indented, moment, restrictions
 from twinlock.daemon.models import Report, VolumeReport
 from twinlock.errors import NoSuchVolume
 from twinlock.server.messages import FailedLogins, JobStatus, MemberStatus, SessionStatus, VolumeStatus
+from twinlock.server.tasks import ScrubState, ScrubStatus
 from twinlock.units import format_size, one_line
 
 BAR = 60
@@ -110,13 +111,15 @@ def _facts(volume: VolumeReport) -> list[tuple[str, str]]:
         facts.append(("changed", f"from its next unlock on; see twinlock set {volume.name}"))
     if volume.secrets_wait:
         facts.append(("CHAP secrets", "changed, from its next unlock on"))
+    scrub = [("last scrub", _scrub(volume.name, volume.last_scrub))]
     if volume.open is None:
-        return facts + [("member", path) for path in volume.members]
+        return facts + [("member", path) for path in volume.members] + scrub * (volume.last_scrub is not None)
     opened = volume.open
     facts.append(("size", f"{format_size(opened.size)}, blocks of {opened.block_size}"))
     facts.append(("cipher", opened.cipher or "none: the data are readable to whoever has a disk"))
     facts += [("member", f"{member.path}  {_member(member)}") for member in opened.members]
     facts += [(job.kind, told(job)) for job in opened.jobs]
+    facts += scrub * (len(opened.members) > 1 or volume.last_scrub is not None)
     facts += [("connected", _session(each)) for each in opened.sessions] or [("connected", "nobody")]
     return facts + _failures(opened.failed_logins)
 
@@ -143,6 +146,14 @@ def _failures(failed: Iterable[FailedLogins]) -> list[tuple[str, str]]:
         ("wrong secret", f"{_times(each.count)} from {each.address}, last {_minutes(each.last)} min ago")
         for each in failed
     ]
+
+
+def _scrub(name: str, scrub: ScrubStatus | None) -> str:
+    """When it ended, and what it found."""
+    if scrub is None or scrub.ended is None:
+        return f"none yet; it reads and compares every copy: twinlock scrub {name}"
+    ended = "" if scrub.state is ScrubState.FINISHED else f"{scrub.state} "
+    return f"{ended}{moment(scrub.ended)}: {scrub.sentence}"
 
 
 def _session(session: SessionStatus) -> str:

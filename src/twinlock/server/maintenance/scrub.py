@@ -6,23 +6,28 @@ from twinlock.block.mirror.mirror import Mirror
 from twinlock.block.mirror.progress import JobKind
 from twinlock.errors import NotPossibleNow
 from twinlock.server.maintenance.context import Context
-from twinlock.server.tasks import ScrubCancel, ScrubResult, ScrubShow, ScrubStart
+from twinlock.server.tasks import ScrubCancel, ScrubResult, ScrubShow, ScrubStart, ScrubState, ScrubStatus
 
 
 def _start(task: ScrubStart, context: Context) -> ScrubResult:
     mirror = _running(context)
     mirror.start_scrub(repair=task.repair)
-    return _result(mirror)
+    return _result(mirror, mirror.scrub_status)
 
 
 def _cancel(_task: ScrubCancel, context: Context) -> ScrubResult:
     mirror = _running(context)
     mirror.cancel_scrub()
-    return _result(mirror)
+    return _result(mirror, mirror.scrub_status)
 
 
 def _show(_task: ScrubShow, context: Context) -> ScrubResult:
-    return _result(_running(context))
+    """The one that runs, or the last one, also of before this start."""
+    mirror = _running(context)
+    status = mirror.scrub_status
+    if status.state is ScrubState.NONE and context.service is not None:
+        status = context.service.scrubs.last or status
+    return _result(mirror, status)
 
 
 HANDLERS: dict[type, Callable[..., ScrubResult]] = {
@@ -41,10 +46,10 @@ def _running(context: Context) -> Mirror:
     return context.service.mirror
 
 
-def _result(mirror: Mirror) -> ScrubResult:
+def _result(mirror: Mirror, status: ScrubStatus) -> ScrubResult:
     job = next((job for job in mirror.status().jobs if job.kind is JobKind.SCRUB), None)
     return ScrubResult(
-        scrub=mirror.scrub_status,
+        scrub=status,
         rate=job.rate if job else None,
         seconds_left=job.seconds_left if job else None,
     )

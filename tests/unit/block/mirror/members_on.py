@@ -96,6 +96,11 @@ class Members:
             self._shown[path] = self.loops.attach(path, "--read-only")
         return self._shown[path]
 
+    def hide(self) -> None:
+        """Members that are files are shown to nobody any more: whoever wants one can have it."""
+        while self._shown:
+            self.loops.detach(self._shown.popitem()[1])
+
 
 def crash(mirror: Mirror) -> None:
     """The process is gone; nothing is tidied up."""

@@ -1,9 +1,15 @@
-"""Stock mdadm reads whole members, superblock and bitmap, in every state, and agrees with our own view."""
+"""Stock mdadm reads whole members, superblock and bitmap, in every state, and agrees with what we show."""
 
-from collections.abc import Callable, Iterator
+import json
+import re
+import subprocess
+from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -15,8 +21,12 @@ from twinlock.block.file import FileDevice
 from twinlock.block.mirror.member import MemberState, read_member
 from twinlock.block.mirror.mirror import Mirror
 from twinlock.block.mirror.progress import JobKind
-from twinlock.block.mirror.status import ArrayStatus, MemberStatus
+from twinlock.block.mirror.status import ArrayStatus
 from twinlock.block.mirror.superblock import CLEAN, Superblock
+from twinlock.server.maintenance.context import Context
+from twinlock.server.maintenance.listing import list_members
+from twinlock.server.messages import VolumeSpec
+from twinlock.server.service import Service
 from twinlock.units import MIB, SECTOR
 
 HELD = (MemberState.IN_SYNC, MemberState.REBUILDING)
@@ -103,6 +113,14 @@ def with_spare(members: Members, mirror: Mirror) -> Mirror:
     return mirror
 
 
+def spare_gone(members: Members, mirror: Mirror) -> Mirror:
+    """It was there at the start, and is let go of."""
+    with_spare(members, mirror).close()
+    again = members.start("left", "right", "third")
+    again.remove_member(str(members.paths["third"]))
+    return again
+
+
 def three(members: Members, mirror: Mirror) -> Mirror:
     mirror.set_places(3)
     members.settle(with_spare(members, mirror))
@@ -129,26 +147,38 @@ STATES: tuple[State, ...] = (
     replacing,
     replaced,
     with_spare,
+    spare_gone,
     three,
     grown,
 )
 GROWS = ("1.2", "1.1")
 """The others end with their superblock, and stay as long as they are."""
 USUAL = ("1.2", 4096)
+BRIEFLY = (
+    ("0.90", None, recovering),
+    ("0.90", None, spare_gone),
+    ("0.90", None, with_spare),
+    ("1.0", None, member_failed),
+)
+"""What the short run looks at of the other versions."""
 
 
-def cases() -> Iterator[Any]:
-    for version in VERSIONS:
-        for sector in (None, 512, 4096):
-            for state in STATES:
-                if state is grown and version not in GROWS:
-                    continue
-                marks = () if (version, sector) == USUAL else (pytest.mark.long,)
-                name = f"{version}-{sector or 'file'}-{state.__name__}"
-                yield pytest.param(version, sector, state, marks=marks, id=name)
+def case(version: str, sector: int | None, state: State) -> Any:
+    usual = (version, sector) == USUAL or (version, sector, state) in BRIEFLY
+    name = f"{version}-{sector or 'file'}-{state.__name__}"
+    return pytest.param(version, sector, state, marks=() if usual else pytest.mark.long, id=name)
 
 
-@pytest.mark.parametrize(("version", "sector", "state"), cases())
+CASES = [
+    case(version, sector, state)
+    for version in VERSIONS
+    for sector in (None, 512, 4096)
+    for state in STATES
+    if state is not grown or version in GROWS
+]
+
+
+@pytest.mark.parametrize(("version", "sector", "state"), CASES)
 def test_mdadm_agrees_on_whole_members(
     tmp_path: Path, version: str, sector: int | None, state: State
 ) -> None:
@@ -160,28 +190,60 @@ def test_mdadm_agrees_on_whole_members(
         mirror = state(members, mirror)
         check(members, mirror, version)
         crash(mirror)
+        check_locked(members, version)
 
 
 def check(members: Members, mirror: Mirror, version: str) -> None:
-    status = mirror.status()
-    there = [each for each in status.members if each.state in (*HELD, MemberState.SPARE)]
+    """Every member that is there is what ``member list --json`` says of it; so is the bitmap."""
+    listed, status = listing(members, mirror), mirror.status()
+    assert (UUID(listed["array"]).bytes, listed["size"]) == (status.uuid, status.size)
+    there = [each for each in listed["found"] if each["state"] in (*HELD, MemberState.SPARE)]
     assert there
     for member in there:
-        path = Path(member.path or "")
-        with closing(FileDevice.open(path, writable=False, exclusive=False)) as device:
-            superblock = read_member(device).superblock
-        found = facts("mdadm", "--examine", str(path))
-        expected = common(status, superblock) | (
-            version0(status) if version == "0.90" else version1(status, member, superblock)
+        path = Path(member["path"])
+        found, superblock = facts("mdadm", "--examine", str(path)), superblock_on(path)
+        expected = common(listed, status, superblock) | (
+            version0(listed) if version == "0.90" else version1(listed, status, member, superblock)
         )
         assert {key: found.get(key) for key in expected} == expected
         assert found["Version"].startswith(version)
         assert found["Checksum"].endswith("- correct")
-        assert int(found["Array Size"].split()[0]) * 1024 == status.size == superblock.header.size * SECTOR
+        assert int(found["Array Size"].split()[0]) * 1024 == listed["size"] == superblock.header.size * SECTOR
+        if version == "0.90":
+            assert table(path) == table_of(listed, member)
         bitmap = facts("mdadm", "--examine-bitmap", str(members.shown(path)))
         uuid = bitmap["UUID"] if version != "0.90" else turned_of(found, bitmap)
         assert uuid == (found["UUID"].split()[0] if version == "0.90" else found["Array UUID"])
         check_bitmap(bitmap, status, member)
+
+
+def check_locked(members: Members, version: str) -> None:
+    """What ``member list --json`` says of a locked volume is what is on its disks."""
+    members.hide()
+    for member in listing(members, None)["found"]:
+        found = facts("mdadm", "--examine", member["path"])
+        assert str(member["events"]) == found["Events"]
+        seconds = datetime.strptime(found["Update Time"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+        assert member["updated"] == seconds.timestamp()
+        if version != "0.90":
+            assert found["Device UUID"] == words(UUID(member["device_uuid"]).bytes)
+        elif member["state"] == "in sync":
+            own = table(Path(member["path"]))["this"]
+            assert own == (member["dev_number"], member["role"], "active sync")
+
+
+def listing(members: Members, mirror: Mirror | None) -> dict[str, Any]:
+    """What ``member list --json`` shows, of a volume that is open, or locked."""
+    spec = VolumeSpec(name="v", members=tuple(map(str, members.paths.values())), target="t", encrypted=False)
+    service = None if mirror is None else cast(Service, SimpleNamespace(mirror=mirror))
+    with Context(spec, service, wanted=lambda: True, derivation_lock=Path("lock")) as context:
+        shown: dict[str, Any] = json.loads(list_members(context).model_dump_json())
+    return shown
+
+
+def superblock_on(path: Path) -> Superblock:
+    with closing(FileDevice.open(path, writable=False, exclusive=False)) as device:
+        return read_member(device).superblock
 
 
 def turned_of(found: dict[str, str], bitmap: dict[str, str]) -> str:
@@ -194,29 +256,31 @@ def words(uuid: bytes) -> str:
     return ":".join(uuid[at : at + 4].hex() for at in range(0, 16, 4))
 
 
-def common(status: ArrayStatus, superblock: Superblock) -> dict[str, str | None]:
+def common(listed: dict[str, Any], status: ArrayStatus, superblock: Superblock) -> dict[str, str | None]:
     """What every version says alike."""
     resynced = superblock.header.resync_offset == CLEAN
     assert resynced is not status.dirty
     return {
-        "Raid Devices": str(status.places),
+        "Raid Devices": str(listed["places"]),
         "Events": str(status.events),
         "State": "active" if status.dirty else "clean",
         "Raid Level": "raid1",
     }
 
 
-def version1(status: ArrayStatus, member: MemberStatus, superblock: Superblock) -> dict[str, str | None]:
-    held = {each.role for each in status.members if each.state in HELD}
-    letters = "".join("A" if place in held else "." for place in range(status.places))
-    filling = member.state is MemberState.REBUILDING
+def version1(
+    listed: dict[str, Any], status: ArrayStatus, member: dict[str, Any], superblock: Superblock
+) -> dict[str, str | None]:
+    held = {each["role"] for each in listed["found"] if each["state"] in HELD}
+    letters = "".join("A" if place in held else "." for place in range(listed["places"]))
+    filling = member["state"] == MemberState.REBUILDING
     header = superblock.header
     assert bool(header.feature_map & 2) is filling
     return {
-        "Array UUID": words(status.uuid),
+        "Array UUID": words(UUID(listed["array"]).bytes),
         "Name": status.name,
-        "Device UUID": words(member.device_uuid or b""),
-        "Device Role": "spare" if member.role is None else f"Active device {member.role}",
+        "Device UUID": words(UUID(member["device_uuid"]).bytes),
+        "Device Role": "spare" if member["role"] is None else f"Active device {member['role']}",
         "Array State": f"{letters} ('A' == active, '.' == missing, 'R' == replacing)",
         "Feature Map": hex(header.feature_map),
         "Recovery Offset": f"{header.recovery_offset} sectors" if filling else None,
@@ -224,21 +288,51 @@ def version1(status: ArrayStatus, member: MemberStatus, superblock: Superblock) 
     }
 
 
-def version0(status: ArrayStatus) -> dict[str, str | None]:
-    """Who is being filled is a spare there."""
-    states = [each.state for each in status.members]
+def version0(listed: dict[str, Any]) -> dict[str, str | None]:
+    """Who is being filled is a spare there; a place that nobody fills is a device that failed."""
+    states = [each["state"] for each in listed["found"]]
+    in_sync = states.count(MemberState.IN_SYNC)
+    waiting = states.count(MemberState.REBUILDING) + states.count(MemberState.SPARE)
     return {
-        "UUID": words(status.uuid),
-        "Active Devices": str(states.count(MemberState.IN_SYNC)),
+        "UUID": words(UUID(listed["array"]).bytes),
+        "Active Devices": str(in_sync),
+        "Spare Devices": str(waiting),
+        "Working Devices": str(in_sync + waiting),
+        "Failed Devices": str(listed["places"] - in_sync),
     }
 
 
-def check_bitmap(found: dict[str, str], status: ArrayStatus, member: MemberStatus) -> None:
+LINE = re.compile(r"^\s*(this|\d+)\s+(\d+)\s+\d+\s+\d+\s+(-?\d+)\s+(\w+(?: \w+)?)", re.MULTILINE)
+
+
+def table(path: Path) -> dict[str, tuple[int, int, str]]:
+    """The table of 0.90: number, place and state by line."""
+    done = subprocess.run(["mdadm", "--examine", path], check=True, capture_output=True, text=True)
+    return {
+        which: (int(number), int(place), state) for which, number, place, state in LINE.findall(done.stdout)
+    }
+
+
+def table_of(listed: dict[str, Any], member: dict[str, Any]) -> dict[str, tuple[int, int, str]]:
+    """As it has to be: places first, then those that wait, by numbers of their own."""
+    places = listed["places"]
+    whole = {each["role"] for each in listed["found"] if each["state"] == MemberState.IN_SYNC}
+    waiting = sum(each["state"] in (MemberState.REBUILDING, MemberState.SPARE) for each in listed["found"])
+    lines = {
+        str(place): (place, place, "active sync" if place in whole else "faulty removed")
+        for place in range(places)
+    }
+    lines |= {str(number): (number, number, "spare") for number in range(places, places + waiting)}
+    own = member["role"] if member["role"] in whole else places
+    return lines | {"this": lines[str(own)]}
+
+
+def check_bitmap(found: dict[str, str], status: ArrayStatus, member: dict[str, Any]) -> None:
     """That of a member with a place is true; that of a spare says of itself that it is not."""
     chunks = -(-status.size // status.chunk_size)
     assert int(found["Sync Size"].split()[0]) * 1024 == status.size
     assert found["Chunksize"] == f"{status.chunk_size // MIB} MB"
-    if member.state is MemberState.SPARE:
+    if member["state"] == MemberState.SPARE:
         assert (found["State"], found["Events"]) == ("Out of date", "0")
         return
     dirty_share = 100 * status.marked_chunks / chunks

@@ -163,3 +163,20 @@ def test_the_rate_that_is_told_is_the_one_asked_for() -> None:
     assert told
     assert max(told) <= 1.2 * MIB
     assert sum(told) / len(told) == pytest.approx(MIB, rel=0.15)
+
+
+def test_a_scrub_that_had_to_wait_for_what_is_more_urgent_is_not_told_as_slow() -> None:
+    made = scrub()
+    made.mirror.limit_rate(None, MIB)
+    run(made, 4.5, busy=False)
+    made.mirror._intent.need(range(4))
+    told = []
+    while made.mirror.scrub_status.ended is None:
+        made.clock.now += made.mirror.step() or TICK
+        jobs = {job.kind: job for job in made.mirror.status().jobs}
+        if JobKind.RESYNC in jobs:
+            assert jobs[JobKind.SCRUB].rate is jobs[JobKind.SCRUB].seconds_left is None, "nobody knows"
+        elif JobKind.SCRUB in jobs and (rate := jobs[JobKind.SCRUB].rate) is not None:
+            told.append(rate)
+    assert told
+    assert min(told) == pytest.approx(MIB, rel=0.1)

@@ -1,6 +1,7 @@
 """Scrub: what it finds on the media, what it puts right, and what it leaves alone."""
 
 from collections.abc import Callable
+from threading import Thread
 
 import pytest
 
@@ -84,6 +85,7 @@ def test_wrong_blocks_of_both_members_are_put_right_also_in_a_check(repair: bool
     assert (found.wrong, found.repaired, found.mismatches, found.lost) == (5, 5, 0, 0)
     assert content(made, 0) == content(made, 1) == pattern()
     assert [member.wrong_checksums for member in members(made)] == [3, 2]
+    assert [member.corrected_reads for member in members(made)] == [3, 2]
     assert sorted(made.notes.wrong) == [(0, b * BLOCK, BLOCK) for b in (1, 2, 30)] + [
         (1, b * BLOCK, BLOCK) for b in (3, 31)
     ]
@@ -167,6 +169,37 @@ def test_what_no_checksum_could_decide_when_they_were_made_is_told_by_every_scru
     assert scrub(made).mismatches == 1
 
 
+def test_two_copies_that_are_each_what_its_own_checksum_says_are_told_of_and_left_alone() -> None:
+    made = filled()
+    rot(made, 1, 7)
+    checked = members(made)[1].checked
+    assert checked is not None
+    checked.adopt(7 * BLOCK, raw(made, 1).read(7 * BLOCK, BLOCK))
+    before = content(made, 0), content(made, 1)
+    found = scrub(made)
+    assert (found.mismatches, found.wrong, found.repaired) == (1, 0, 0)
+    assert (content(made, 0), content(made, 1)) == before
+    assert scrub(made, repair=True).repaired == 1
+    assert content(made, 0) == content(made, 1) == pattern()
+
+
+def test_what_was_discarded_gets_no_checksum_though_members_agree_on_it() -> None:
+    """They may read as something else on the next day."""
+    made = Array([Keeper(medium.size, BLOCK, path=medium.path) for medium in media()])
+    make(made.media)
+    made.start()
+    made.mirror.write(0, pattern())
+    made.mirror.discard(4 * BLOCK, BLOCK)
+    made.settle()
+    checked = members(made)[0].checked
+    assert checked is not None
+    checked.forget(5 * BLOCK, BLOCK, UNKNOWN)  # this one is looked at, and with it its neighbours
+    assert not scrub(made).findings
+    assert checked.known(4 * BLOCK, 2 * BLOCK) == [False, True]
+    rot(made, 1, 4)
+    assert not scrub(made).findings
+
+
 def test_pages_of_checksums_that_are_lost_on_both_members_hide_no_difference() -> None:
     made = filled()
     made.stop()
@@ -197,6 +230,7 @@ def test_what_members_agree_on_gets_the_checksum_that_is_missing(lacking: tuple[
         checked = members(made)[index].checked
         assert checked is not None
         checked.forget(7 * BLOCK, BLOCK, UNKNOWN)
+        checked.flush()
     assert not scrub(made).findings
     made.crash()
     made.start()
@@ -217,6 +251,25 @@ def test_a_copy_that_is_alone_is_not_given_a_checksum() -> None:
     assert members(made)[0].checked.known(6 * BLOCK, 2 * BLOCK) == [True, False]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_hole_on_one_member_alone_is_not_passed_over(index: int) -> None:
+    made = filled(checksums=False)
+    raw(made, index).discard(0, DATA)
+    assert scrub(made).mismatches == DATA // BLOCK
+
+
+def test_where_a_file_system_does_not_say_what_is_a_hole_all_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = filled(checksums=False)
+    rot(made, 1, 3)
+
+    def fails(offset: int, length: int) -> tuple[int, bool]:
+        raise MediumError("no map", offset=offset)
+
+    monkeypatch.setattr(made.disks[0], "allocation", fails)
+    found = scrub(made)
+    assert (found.mismatches, found.checked) == (1, made.mirror.size)
+
+
 def test_data_that_became_a_hole_on_both_members_are_not_passed_over() -> None:
     made = filled()
     for index in (0, 1):
@@ -224,17 +277,25 @@ def test_data_that_became_a_hole_on_both_members_are_not_passed_over() -> None:
     assert scrub(made).lost == DATA // BLOCK
 
 
-def test_a_member_that_does_not_keep_what_it_is_given_is_out() -> None:
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_member_that_does_not_keep_what_it_is_given_is_out(cached: bool) -> None:
+    """Also if a cache in front of the medium seems to have it."""
     made = filled()
     rot(made, 1, 6)
-    real = made.disks[1].write
+    disk = made.disks[1]
+    write, read = disk.write, disk.read
     start = members(made)[1].superblock.header.data_offset * 512
+    cache: dict[tuple[int, int], bytes] = {}
 
     def deaf(offset: int, data: bytes) -> None:
         if offset < start:
-            real(offset, data)
+            write(offset, data)
+        elif cached:
+            cache[offset, len(data)] = bytes(data)
 
-    made.disks[1].write = deaf  # type: ignore[method-assign, assignment]
+    disk.write = deaf  # type: ignore[method-assign, assignment]
+    disk.read = lambda *place: cache.get(place) or read(*place)  # type: ignore[method-assign]
+    disk.read_medium = read  # type: ignore[method-assign]
     found = scrub(made)
     assert (found.wrong, found.repaired) == (1, 0)
     assert made.notes.failed == [1]
@@ -349,6 +410,54 @@ def test_a_member_that_vanishes_in_the_middle_is_out_and_the_scrub_goes_on(index
     assert members(made)[1 - index].state is MemberState.IN_SYNC
 
 
+def test_a_member_that_vanishes_while_it_is_read_is_gone_and_not_worn_out() -> None:
+    made = filled()
+    disk, start = made.disks[1], raw(made, 1).start
+
+    def hook(kind: str, offset: int, _length: int) -> None:
+        if kind == "r" and offset >= start:
+            disk.vanish()
+
+    disk.hook = hook
+    found = scrub(made)
+    assert (found.state, found.unreadable, found.wrong) == (ScrubState.FINISHED, 0, 0)
+    assert made.notes.failed == [1]
+
+
+def test_a_scrub_of_which_no_member_is_left_has_failed_and_says_why() -> None:
+    made = filled()
+    made.mirror.fail_member("disk1")
+    made.mirror.start_scrub()
+    made.disks[0].vanish()
+    while made.mirror.scrub_status.state is ScrubState.RUNNING:
+        made.mirror.step()
+    found = made.mirror.scrub_status
+    assert found.state is ScrubState.FAILED
+    assert found.reason
+    assert found.reason in found.sentence
+    assert made.notes.scrubs == [found]
+
+
+def test_a_write_waits_for_the_piece_that_is_compared() -> None:
+    """Else it would be seen on one member and not on the other: a difference that is none."""
+    made = filled(checksums=False)
+    place = raw(made, 1).start + 3 * BLOCK
+    writer = Thread(target=made.mirror.write, args=(3 * BLOCK, b"n" * BLOCK))
+
+    def hook(kind: str, offset: int, length: int) -> None:
+        if kind == "r" and offset <= place < offset + length and not writer.ident:
+            writer.start()
+            writer.join(0.1)
+            assert writer.is_alive()
+
+    made.disks[1].hook = hook
+    found = scrub(made)
+    writer.join(10)
+    assert writer.ident
+    assert not found.findings
+    assert content(made, 0) == content(made, 1)
+
+
 def test_a_degraded_array_is_scrubbed_by_its_checksums_alone() -> None:
     made = Array(media())
     make(made.media)
@@ -386,6 +495,8 @@ def test_a_repair_marks_its_chunk_before_it_writes() -> None:
     made.disks[1].hook = hook
     scrub(made, repair=True)
     assert marked == [1]
+    made.settle()
+    assert made.mirror.status().marked_chunks == 0, "else the array would never be clean again"
 
 
 def test_one_at_a_time_and_it_can_be_cancelled() -> None:

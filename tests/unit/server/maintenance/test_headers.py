@@ -10,6 +10,7 @@ import pytest
 from tests.support.containers import SIZE, own_header
 from tests.unit.server.maintenance.encrypted import add, container_start, do, make, make_bare, start, tried
 from twinlock.errors import ContainerUnsupported, HeaderBackupUnusable, NotPossibleNow, WrongPassphrase
+from twinlock.luks.copies import whole_copies
 from twinlock.server.key_tasks import (
     HeaderBackup,
     HeaderForget,
@@ -73,6 +74,25 @@ def test_a_removed_key_comes_back_with_an_old_header_only(tmp_path: Path) -> Non
     tried(spec, b"first")
     with pytest.raises(WrongPassphrase):
         tried(spec, b"second")
+
+
+def test_key_material_that_an_old_header_does_not_know_is_wiped(tmp_path: Path) -> None:
+    """Whoever puts a header back to be rid of a key is rid of it."""
+    spec = make(tmp_path, 2)
+    old = backup(spec)
+    add(spec, b"second")
+    area = dict(whole_copies(backup(spec))[0].slots)[1]
+    disks = [Path(path) for path in spec.members]
+    places = [
+        slice(start + area.offset, start + area.offset + area.size) for start in map(container_start, disks)
+    ]
+    held = [disk.read_bytes()[place] for disk, place in zip(disks, places, strict=True)]
+    assert any(held[0])
+    assert held[0] == held[1]
+    put_back(spec, old)
+    for disk, place in zip(disks, places, strict=True):
+        assert not any(disk.read_bytes()[place])
+        assert held[0][:4096] not in disk.read_bytes()
 
 
 def test_of_another_container_with_force_alone(tmp_path: Path) -> None:

@@ -48,6 +48,15 @@ def roles(entries: Sequence[Device0]) -> tuple[int, ...]:
     return tuple(_role(entry) for entry in entries)
 
 
+def waiting(entries: Sequence[Device0]) -> frozenset[int]:
+    """The numbers of devices that are there, and not in sync."""
+    return frozenset(
+        number
+        for number, entry in enumerate(entries)
+        if entry.number == number != 0 and not entry.state & ~_MARKS
+    )
+
+
 def _role(entry: Device0) -> int:
     if entry.state & _GONE:
         return ROLE_FAULTY
@@ -71,13 +80,13 @@ def _numbers(superblock: Superblock, before: Sequence[Device0]) -> Iterator[tupl
     whole = {
         number: role
         for number, role in enumerate(superblock.roles)
-        if role <= ROLE_MAX and number not in superblock.filling
+        if role <= ROLE_MAX and number not in superblock.waiting
     }
     yield from whole.items()
-    waiting = sorted(superblock.filling | _spares(superblock, before) - whole.keys())
+    others = sorted(superblock.waiting | _own_spare(superblock))
     taken: set[int] = set()
-    for old in waiting:
-        number = old if places <= old < DEVICES and old not in taken else _free(places, taken | set(waiting))
+    for old in others:
+        number = old if places <= old < DEVICES and old not in taken else _free(places, taken | set(others))
         taken.add(number)
         if number < DEVICES:
             yield old, number
@@ -87,15 +96,9 @@ def _free(places: int, taken: set[int]) -> int:
     return next(number for number in range(places, places + len(taken) + 1) if number not in taken)
 
 
-def _spares(superblock: Superblock, before: Sequence[Device0]) -> set[int]:
-    """Who is called a spare and is a device: the one itself, and those that the table had as spares."""
-    known = {
-        number
-        for number, entry in enumerate(before)
-        if entry.number == number != 0 and not entry.state & ~_MARKS
-    }
-    known.add(superblock.header.dev_number)
-    return {number for number in known if superblock.role_of(number) == ROLE_SPARE}
+def _own_spare(superblock: Superblock) -> set[int]:
+    """The device that the table is on, if it is a spare."""
+    return {superblock.header.dev_number} if superblock.role == ROLE_SPARE else set()
 
 
 _MARKS = DeviceState.WRITE_MOSTLY | DeviceState.FAILFAST

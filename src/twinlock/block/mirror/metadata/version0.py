@@ -19,7 +19,7 @@ from twinlock.block.mirror.metadata.structure0 import (
     Header0,
     State,
 )
-from twinlock.block.mirror.metadata.table0 import roles, table
+from twinlock.block.mirror.metadata.table0 import roles, table, waiting
 from twinlock.block.mirror.superblock import (
     CLEAN,
     FAILFAST,
@@ -65,7 +65,7 @@ class Version0(Metadata):
         if fault is not None:
             return Superblock(SuperblockHeader(), ()), fault
         neutral = _neutral(header, self.offset, own, self.path, entries[own].state)
-        return Superblock(neutral, roles(entries)), None
+        return Superblock(neutral, roles(entries), waiting(entries)), None
 
     def unserved(self) -> str | None:
         """What the page uses that twinlock does not serve, or None."""
@@ -175,7 +175,7 @@ def _with_own(superblock: Superblock) -> Superblock:
     """Who says of itself that it is being filled, is."""
     if not superblock.features & Feature.RECOVERY_OFFSET:
         return superblock
-    return superblock.change(filling=superblock.filling | {superblock.header.dev_number})
+    return superblock.change(waiting=superblock.waiting | {superblock.header.dev_number})
 
 
 def _header(before: Header0, superblock: Superblock) -> Header0:

@@ -160,10 +160,10 @@ def check_table1(found: dict[str, str], member: MemberStatus, status: ArrayStatu
 
 
 def check_table0(found: dict[str, str], member: MemberStatus, status: ArrayStatus) -> None:
-    """Who is being filled is a spare there; who waits is known to itself only."""
+    """Who is being filled is a spare there."""
     states = [each.state for each in status.members]
     in_sync = states.count(MemberState.IN_SYNC)
-    waiting = states.count(MemberState.REBUILDING) + (member.state is MemberState.SPARE)
+    waiting = states.count(MemberState.REBUILDING) + states.count(MemberState.SPARE)
     assert int(found["Array Size"].split()[0]) * 1024 == status.size
     assert int(found["Active Devices"]) == in_sync
     assert int(found["Working Devices"]) == in_sync + waiting

@@ -1,19 +1,21 @@
-"""The file that keeps a volume's persistent reservations across restarts.
+"""A file that keeps something of a volume across restarts: its persistent reservations, its last scrub.
 
 It is replaced as a whole: written beside, flushed, renamed over, and the folders
-flushed, so that after a crash it holds the reservations before a change or
+flushed, so that after a crash it holds what was kept before a change or
 after it, never something between.
 """
 
 import os
 from pathlib import Path
 
+from twinlock.server.durable import sync_folder
+
 _MODE = 0o600
 _FOLDER_MODE = 0o700
 
 
-class ReservationFile:
-    """A ``ReservationStore`` (:mod:`twinlock.scsi.reservations.record`) in the file ``path``."""
+class KeptFile:
+    """Bytes in the file ``path``: a ``ReservationStore`` (:mod:`twinlock.scsi.reservations.record`), say."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,7 +38,7 @@ class ReservationFile:
         _write(beside, data)
         beside.replace(self._path)
         for each in (folder, folder.parent):  # the folder itself may be new
-            _flush_folder(each)
+            sync_folder(each)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -46,11 +48,3 @@ def _write(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
