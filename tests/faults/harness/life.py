@@ -181,7 +181,9 @@ class Life:
             self.party |= set(self.rig.having(*PRESENT))
             if set(self.rig.having(MemberState.IN_SYNC)) != before:
                 self._new_stretch()
-                if not self.rig.setup.checksums:  # with them, a read settles what it returns on all members
+                if self.rig.setup.checksums:  # with them, a read settles what it returns on all members
+                    self.oracle.members_left()
+                else:
                     self.oracle.others_answer()
         self.note_members()
 

@@ -2,7 +2,8 @@
 
 A sector holds what the last flush left there, or anything that was written to it since.  What was read
 after a crash stays, for as long as the same members are there; once they were made to agree it stays
-whoever is there.
+whoever is there.  A read makes them agree, with checksums, but not durably: after another crash it is not
+settled before it is read again, and then again only while the same members are there.
 """
 
 from collections.abc import Iterable
@@ -43,6 +44,10 @@ class Oracle:
         self._last: dict[int, frozenset[int]] = {}
         self._begun: list[tuple[int, int]] = []
         self._seen: dict[int, int] = {}
+        self._read: set[int] = set()
+        """Sectors that were read, and not flushed since."""
+        self._unsettled: set[int] = set()
+        """Those of them that were not read again after a crash."""
 
     # -- what is asked of the array -------------------------------------------------------------
 
@@ -65,6 +70,7 @@ class Oracle:
 
     def flushed(self, flush: Flush) -> None:
         """It returned well: nothing older comes back, whatever happens."""
+        self._read.clear()
         since: dict[int, set[int]] = {}
         for sector, value in self._begun[flush.begun :]:
             since.setdefault(sector, set()).add(value)
@@ -79,6 +85,14 @@ class Oracle:
         for sector, _value in self._begun:
             self._seen.pop(sector, None)  # what was read was perhaps on no medium yet
         self._begun.clear()
+        self._unsettled |= self._read
+        self._read.clear()
+
+    def members_left(self) -> None:
+        """Members with checksums: what a read settled stays, but for what a crash may have undone."""
+        for sector in self._unsettled:
+            self._seen.pop(sector, None)
+        self._unsettled.clear()
 
     def others_answer(self) -> None:
         """Other members are there than before: they may have something else, where nothing was flushed."""
@@ -88,6 +102,8 @@ class Oracle:
         """The members agree, durably: what was read is what there is."""
         for sector, value in self._seen.items():
             self._flushed[sector] = self._last[sector] = frozenset([value])
+        self._read.clear()
+        self._unsettled.clear()
 
     # -- judging --------------------------------------------------------------------------------
 
@@ -120,3 +136,5 @@ class Oracle:
         if self._seen.get(sector, value) != value:
             raise Illegal(f"sector {sector} holds {value}, and {self._seen[sector]} was read before")
         self._seen[sector] = value
+        self._read.add(sector)
+        self._unsettled.discard(sector)

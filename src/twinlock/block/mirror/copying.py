@@ -116,12 +116,12 @@ class Copying:
     def _settle_unknown(self, offset: int, size: int) -> bool:
         """Where no member knows a checksum the preferred one's bytes are right, all of them at once.
 
-        False if the range is to be looked at block by block.
+        False if the range is to be looked at block by block: there a member that is gone is failed.
         """
         source, *targets = self._record.readers
-        if not targets or any(_knows(member, offset, size) for member in (source, *targets)):
-            return False
         try:
+            if not targets or any(_knows(member, offset, size) for member in (source, *targets)):
+                return False
             piece = Piece(offset, source.data.read(offset, size))
             for target in targets:
                 self._bringing.level(target, piece)
@@ -182,10 +182,7 @@ def _hole(member: Member, offset: int, rest: int) -> int:
         return 0
     try:
         length, mapped = data.allocation(offset, rest)
+        length = length if length == rest else round_down(length, BLOCK)
+        return 0 if mapped or not length or _knows(member, offset, length) else length
     except DeviceError:
         return 0
-    length = length if length == rest else round_down(length, BLOCK)
-    if mapped or not length:
-        return 0
-    known = member.checked is not None and any(member.checked.known(offset, length))
-    return 0 if known else length

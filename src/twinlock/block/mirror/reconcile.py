@@ -170,7 +170,7 @@ class _Bond(Enum):
     WITNESSED = auto()
     """A device that was there when the member was last written is, or lately was, of the line."""
     INHERITED = auto()
-    """No such device is left; but the line knows them all, and came after them."""
+    """No such device is left; but it was never written to without them, or the line saw them all fail."""
     NONE = auto()
 
 
@@ -182,12 +182,15 @@ def _bond(theirs: Superblock, line: Sequence[Superblock]) -> _Bond:
         return _Bond.WITNESSED
     if _had_to_move(theirs, line) or any(_know_each_other(theirs, one) for one in line):
         return _Bond.WITNESSED
-    if any(_calls(theirs, one) != ROLE_SPARE for one in line):
-        return _Bond.NONE  # it outlived one of the line, or means another device by the number
     companions = [number for number in _live(theirs) if number != own]
+    inherited = bool(companions) and (_outlived(right, theirs) or _lost_nobody(right, theirs))
+    if any(
+        _calls(theirs, one) != ROLE_SPARE for one in line
+    ):  # outlived, moved, or another one of that number
+        return _Bond.INHERITED if inherited else _Bond.NONE
     if any(right.role_of(number) == theirs.role_of(number) for number in companions):
         return _Bond.WITNESSED
-    return _Bond.INHERITED if companions and _outlived(right, theirs) else _Bond.NONE
+    return _Bond.INHERITED if inherited else _Bond.NONE
 
 
 def _calls(theirs: Superblock, other: Superblock) -> int:
@@ -235,6 +238,19 @@ def _outlived(right: Superblock, theirs: Superblock) -> bool:
         and all(right.role_of(number) == ROLE_FAULTY for number in known)
         and right.header.dev_number > max(known)
     )
+
+
+def _lost_nobody(right: Superblock, theirs: Superblock) -> bool:
+    """True if no device ever left before ``theirs`` was written: every number up to the highest has a place.
+
+    Every place has a device, too, so nobody is missing whom the kernel forgot.  Such a member was never
+    written to alone: whoever of its companions went on has seen all that it has, and so has who came after.
+    ``right`` has to know all of them still, for a table that forgets may have been left behind by a return.
+    """
+    known = _live(theirs)
+    places = sorted(theirs.role_of(number) for number in known)
+    complete = known == list(range(len(known))) and places == list(range(theirs.header.raid_disks))
+    return complete and all(right.role_of(number) != ROLE_SPARE for number in known)
 
 
 # -- how much of it is missing? -------------------------------------------------------------------

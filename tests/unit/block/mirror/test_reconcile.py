@@ -126,6 +126,26 @@ CASES = {
         [Says(2, 30, (S, S, 1)), Says(1, 10, (0, 1, S))],
         [IN_SYNC, DIVERGED],
     ),
+    "left before any other did, and the other one moved to its place": (
+        [Says(2, 30, (F, 1, 0), places=3, cleared=20), Says(0, 10, (0, 1, 2), places=3)],
+        [IN_SYNC, REBUILD],
+    ),
+    "the same, and its last companion was replaced, too": (
+        [Says(2, 30, (F, F, 0, 1), places=3), Says(1, 10, (0, 1, 2), places=3)],
+        [IN_SYNC, REBUILD],
+    ),
+    "the other one moved, but a table forgets": (
+        [Says(2, 30, (S, F, 0, 1), places=3), Says(1, 10, (0, 1, 2), places=3)],
+        [IN_SYNC, DIVERGED],
+    ),
+    "the other one moved, but a place was empty": (
+        [Says(1, 30, (F, 0, F, 1), places=3), Says(0, 10, (0, 1, S), places=3)],
+        [IN_SYNC, DIVERGED],
+    ),
+    "the other one moved, but a number is missing": (
+        [Says(3, 30, (F, F, F, 0), places=2), Says(0, 10, (0, S, F, 1), places=2)],
+        [IN_SYNC, DIVERGED],
+    ),
     "ran alone, and was replaced": (
         [Says(2, 30, (0, F, 1)), Says(1, 25, (F, 1))],
         [IN_SYNC, DIVERGED],

@@ -8,7 +8,7 @@ from tests.unit.block.arrays import BLOCK, Array, array
 from tests.unit.block.mirror.changes.test_grow import LARGE, A, Files
 from twinlock.block.file import FileDevice
 from twinlock.block.mirror.layout import member_layout
-from twinlock.block.mirror.member import read_member
+from twinlock.block.mirror.member import MemberState, read_member
 from twinlock.units import GIB, MIB
 
 CHUNK = 4 * MIB
@@ -57,6 +57,22 @@ def test_what_has_nobody_to_be_copied_to_is_settled_all_the_same() -> None:
     made.settle()
     assert not mirror._record.suspects.chunks
     assert bytes(mirror.read(CHUNK, BLOCK)) == B
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_who_vanishes_unseen_does_not_keep_the_others_from_agreeing(gone: int) -> None:
+    """Nobody writes, so the resync itself finds out; it goes on with those that are left."""
+    made = array(3)
+    torn(made)
+    made.media[2].write(DATA + CHUNK, A)
+    mirror = made.start()
+    made.disks[gone].vanish()
+    made.settle()
+    assert not mirror._record.suspects.chunks
+    assert [member.state for member in mirror.status().members].count(MemberState.IN_SYNC) == 2
+    mirror.flush()
+    left = [medium for number, medium in enumerate(made.media) if number != gone]
+    assert len({bytes(medium.read(DATA + CHUNK, BLOCK)) for medium in left}) == 1
 
 
 def test_a_growth_with_larger_chunks_keeps_what_is_in_doubt_and_what_is_due(

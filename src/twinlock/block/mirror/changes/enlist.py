@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from twinlock.block.mirror.bitmap import STALE, Bitmap
 from twinlock.block.mirror.member import Member, MemberState
+from twinlock.block.mirror.reconcile import is_complete
 from twinlock.block.mirror.record import Record
 from twinlock.block.mirror.running import Running
-from twinlock.block.mirror.superblock import MAX_DEVICES, ROLE_SPARE
+from twinlock.block.mirror.superblock import MAX_DEVICES, ROLE_SPARE, Feature
 from twinlock.errors import DeviceError, NotPossibleNow, SpaceExhausted
 
 
@@ -82,6 +83,8 @@ def install(running: Running, member: Member, place: int, *, by_bitmap: bool) ->
     With ``by_bitmap`` it lacks only what is marked.
     """
     record, intent = running.record, running.intent
+    if not by_bitmap:
+        _renounce(member)
     _own_number(record, member)
     member.role, member.by_bitmap, member.recovered = place, by_bitmap, 0
     member.error = None
@@ -90,6 +93,19 @@ def install(running: Running, member: Member, place: int, *, by_bitmap: bool) ->
         member.store_page(record.bitmap, number)
     member.state = MemberState.REBUILDING
     intent.need(intent.known_marked() if by_bitmap else range(record.bitmap.chunks))
+
+
+def _renounce(member: Member) -> None:
+    """Who was complete once, and is to be filled from the start, says that itself, before anybody else does.
+
+    A crash may come before the commit reaches it.  Its old claim would then be judged once more, by members
+    of which perhaps none knew it, and a start could be refused for the sake of what was given up.
+    """
+    own = member.superblock
+    if own.active and is_complete(own):
+        features = own.features & ~Feature.RECOVERY_BITMAP | Feature.RECOVERY_OFFSET
+        waiting = own.waiting | {member.dev_number}
+        member.store_superblock(own.change(feature_map=int(features), recovery_offset=0, waiting=waiting))
 
 
 def store_stale_bitmap(record: Record, member: Member) -> None:

@@ -12,6 +12,7 @@ from twinlock.block.memory import MemoryDevice
 from twinlock.block.mirror.choose import choose
 from twinlock.block.mirror.layout import member_layout
 from twinlock.block.mirror.member import MemberState, read_member
+from twinlock.block.mirror.reconcile import is_complete
 from twinlock.block.mirror.scrub_status import ScrubState
 from twinlock.errors import (
     DeviceError,
@@ -160,6 +161,30 @@ def test_a_spare_is_found_again_after_a_restart_and_fills_a_place_at_the_start()
     made.stop()
     made.start(0, 2)
     assert states(made) == [IN_SYNC, REBUILDING]
+
+
+def test_who_waits_with_old_data_gives_them_up_before_anybody_else_says_so() -> None:
+    """Else, if power fails between, it comes with an old claim that perhaps nobody is left to judge."""
+    made = array()
+    made.mirror.write(0, A)
+    made.mirror.fail_member("disk1")
+    add(made, blank("third"))
+    made.settle()
+    made.stop()
+    mirror = made.start()
+    assert by_path(made)["disk1"] == (SPARE, None), "there is no place for it"
+    assert is_complete(read_member(made.media[1]).superblock), "what it holds is left alone till then"
+    mirror.fail_member("disk0")
+    claims: list[bool] = []
+
+    def look(kind: str, offset: int, _length: int) -> None:
+        if kind == "w" and offset == BLOCK:
+            claims.append(is_complete(read_member(made.media[1]).superblock))
+
+    made.disks[2].hook = look
+    mirror.step()
+    assert by_path(made)["disk1"] == (REBUILDING, 0)
+    assert claims == [False]
 
 
 def test_the_last_complete_member_stays() -> None:
